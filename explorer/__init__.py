@@ -1,0 +1,1 @@
+"""The pruning explorer: the Streamlit app and the command `pruning-explorer`."""

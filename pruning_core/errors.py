@@ -1,0 +1,73 @@
+"""Every error that a user can meet; each is one sentence: what, where, what would work.
+
+PruningError                 E100  any request that cannot be met
+├── UnknownName              E101  a name that no registry or model has (did you mean ...)
+├── PlanError                E110  a plan that cannot be carried out
+│   ├── GranularityError     E111  a block or pattern that does not fit a weight
+│   └── WrongModel           E112  a plan made for another model
+├── CriterionError           E120  a criterion that has no meaning for a layer, or lacks its data
+├── ModelError               E200  a model that cannot be loaded, traced or trusted
+├── DataError                E300  data that does not fit the model, or is not what it should be
+├── ExportError              E400  an export that is not equal to what was measured
+└── Cancelled                E900  the user stopped the work
+"""
+
+
+class PruningError(Exception):
+    """Root of all errors shown to users as they are; every other exception is a defect."""
+
+    code = "E100"
+
+
+class UnknownName(PruningError):
+    """A name that no registry or model has."""
+
+    code = "E101"
+
+
+class PlanError(PruningError):
+    """A plan that cannot be carried out."""
+
+    code = "E110"
+
+
+class GranularityError(PlanError):
+    """A block or pattern that does not fit a weight."""
+
+    code = "E111"
+
+
+class WrongModel(PlanError):
+    """A plan made for another model."""
+
+    code = "E112"
+
+
+class CriterionError(PruningError):
+    """A criterion that has no meaning for a layer, or lacks its data."""
+
+    code = "E120"
+
+
+class ModelError(PruningError):
+    """A model that cannot be loaded, traced or trusted."""
+
+    code = "E200"
+
+
+class DataError(PruningError):
+    """Data that does not fit the model, or is not what it should be."""
+
+    code = "E300"
+
+
+class ExportError(PruningError):
+    """An export that is not equal to what was measured."""
+
+    code = "E400"
+
+
+class Cancelled(PruningError):
+    """The user stopped the work."""
+
+    code = "E900"

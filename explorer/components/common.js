@@ -44,3 +44,35 @@ const inkOn = (rgb) => (luminance(rgb) > 0.18 ? '#14171c' : '#ffffff');
 const themeValue = (element, name) => getComputedStyle(element).getPropertyValue(name).trim();
 const themeList = (element, name) => themeValue(element, name).split(',').map((s) => s.trim()).filter(Boolean);
 const isDark = (element) => luminance(hexToRgb(themeValue(element, '--st-background-color').padEnd(7, 'f'))) < 0.2;
+// One tooltip of a component: text at a point of `root`, kept inside its width; `null` hides it.
+const makeTip = (root) => {
+  const box = document.createElement('div');
+  box.className = 'hover-tip';
+  box.hidden = true;
+  root.appendChild(box);
+  const show = (lines, clientX, clientY) => {
+    const area = root.getBoundingClientRect();
+    box.innerHTML = lines.map((line, i) => (i ? escapeHtml(line) : `<b>${escapeHtml(line)}</b>`)).join('<br>');
+    box.hidden = false;
+    const left = clientX - area.left + 12;
+    const free = area.width - box.offsetWidth - 4;
+    box.style.left = `${Math.max(0, left > free ? clientX - area.left - box.offsetWidth - 12 : left)}px`;
+    box.style.top = `${clientY - area.top + 14}px`;
+  };
+  return { show, hide: () => { box.hidden = true; } };
+};
+// At most one call in `ms`; the last one always goes out.
+const throttle = (send, ms) => {
+  let timer = null, waiting = null;
+  const tick = () => {
+    timer = null;
+    if (waiting) { const args = waiting; waiting = null; send(...args); timer = setTimeout(tick, ms); }
+  };
+  const call = (...args) => {
+    if (timer) { waiting = args; return; }
+    send(...args);
+    timer = setTimeout(tick, ms);
+  };
+  call.cancel = () => { clearTimeout(timer); timer = waiting = null; };
+  return call;
+};

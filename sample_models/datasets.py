@@ -84,7 +84,7 @@ def read_arrays(path: Path) -> ArraySet:
 
 def download_arrays(data: SampleData, folder: Path) -> ArraySet:
     """The full set, 60,000 + 10,000 images, through torchvision, which keeps its files in `folder`."""
-    from torchvision import datasets as torchvision_datasets  # only this function needs torchvision
+    from torchvision import datasets as torchvision_datasets  # type: ignore[import-untyped]  # needed only here
 
     source = getattr(torchvision_datasets, data.torchvision_name)
     arrays: ArraySet = {}

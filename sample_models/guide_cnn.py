@@ -24,7 +24,8 @@ class GuideCNN(nn.Module):
         x = self.pool1(torch.relu(self.conv1(images)))  # (batch, 32, 14, 14)
         x = self.pool2(torch.relu(self.conv2(x)))  # (batch, 64, 7, 7)
         x = torch.relu(self.fc1(x.flatten(1)))  # (batch, 1024)
-        return self.fc2(x)  # (batch, 10)
+        logits: Tensor = self.fc2(x)  # (batch, 10)
+        return logits
 
 
 def guide_cnn() -> nn.Module:

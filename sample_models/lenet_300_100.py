@@ -21,7 +21,8 @@ class LeNet300100(nn.Module):
         x = images.flatten(1)  # (batch, 784)
         x = torch.relu(self.fc1(x))  # (batch, 300)
         x = torch.relu(self.fc2(x))  # (batch, 100)
-        return self.fc3(x)  # (batch, 10)
+        logits: Tensor = self.fc3(x)  # (batch, 10)
+        return logits
 
 
 def lenet_300_100() -> nn.Module:

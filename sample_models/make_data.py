@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         stored = options.data_dir / f"{name}.npz" if options.data_dir else None
         full = read_arrays(stored) if stored else download_arrays(data, options.cache)
         small = reduced(full, n_trained=N_TRAINED, n_validation=data.n_validation, seed=SEED)
-        np.savez_compressed(options.out / f"{name}.npz", **small)
+        np.savez_compressed(options.out / f"{name}.npz", allow_pickle=False, **small)
 
 
 def reduced(full: ArraySet, *, n_trained: int, n_validation: int, seed: int) -> ArraySet:

@@ -20,7 +20,8 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         squeezed = torch.relu(self.reduce(self.pool(x)))  # (batch, c / 4, 1, 1)
-        return x * self.gate(self.expand(squeezed))
+        gates: Tensor = self.gate(self.expand(squeezed))  # (batch, c, 1, 1), each in [0, 1]
+        return x * gates
 
 
 class InvertedResidual(nn.Module):
@@ -42,7 +43,7 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         wide = self.activation(self.bn1(self.expand(x)))
         wide = self.activation(self.bn2(self.depthwise(wide)))
-        narrow = self.bn3(self.project(self.squeeze(wide)))
+        narrow: Tensor = self.bn3(self.project(self.squeeze(wide)))
         return x + narrow if self.is_residual else narrow
 
 
@@ -70,7 +71,8 @@ class MobileNetFashion(nn.Module):
         x = self.activation(self.bn1(self.conv1(images)))  # (batch, 24, 14, 14)
         x = self.layers(x)  # (batch, 48, 7, 7)
         x = self.activation(self.bn2(self.conv2(x)))  # (batch, 192, 7, 7)
-        return self.fc(self.pool(x).flatten(1))  # (batch, 10)
+        logits: Tensor = self.fc(self.pool(x).flatten(1))  # (batch, 10)
+        return logits
 
 
 def mobilenet_fashion() -> nn.Module:

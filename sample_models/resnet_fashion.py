@@ -48,7 +48,8 @@ class ResNetFashion(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         x = torch.relu(self.bn1(self.conv1(images)))  # (batch, 16, 28, 28)
         x = self.layers(x)  # (batch, 64, 7, 7)
-        return self.fc(self.pool(x).flatten(1))  # (batch, 10)
+        logits: Tensor = self.fc(self.pool(x).flatten(1))  # (batch, 10)
+        return logits
 
 
 def resnet_fashion() -> nn.Module:

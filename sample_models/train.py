@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,10 +18,8 @@ from torch import nn
 
 from sample_models.datasets import DATASETS, ArraySet, download_arrays, read_arrays
 from sample_models.recipes import RECIPES, Recipe
-from sample_models.registry import PACKAGE_DIR, Sample, find, load_weights, read_records
+from sample_models.registry import PACKAGE_DIR, Record, Sample, find, load_weights, read_records
 from sample_models.training import Split, accuracy, fit, splits
-
-Record = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -53,7 +50,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def train_sample(sample: Sample, recipe: Recipe, arrays: ArraySet, *, seed: int, out: Path) -> Record:
-    """Train, store as fp16, measure what was stored, record it."""
+    """Train, store as fp16, measure what was stored, record it: the test images are used once, at the end."""
     torch.manual_seed(seed)
     model = sample.build()
     train, validation, test = splits(arrays)
@@ -62,8 +59,17 @@ def train_sample(sample: Sample, recipe: Recipe, arrays: ArraySet, *, seed: int,
     seconds = time.perf_counter() - started
     path = out / "weights" / f"{sample.name}.safetensors"
     save_half(model, path)
-    record = measure(sample, path, validation, test)
-    record |= {"epochs": recipe.epochs, "seed": seed, "torch_version": torch.__version__, "seconds": round(seconds)}
+    stored = load_weights(sample.build(), path)
+    record = Record(
+        validation_accuracy=round(accuracy(stored, validation, DATASETS[sample.dataset]), 5),
+        test_accuracy=round(accuracy(stored, test, DATASETS[sample.dataset]), 5),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        params=sum(p.numel() for p in stored.parameters()),
+        epochs=recipe.epochs,
+        seed=seed,
+        torch_version=torch.__version__,
+        seconds=round(seconds),
+    )
     write_record(out / "records.json", sample.name, record)
     return record
 
@@ -89,18 +95,6 @@ def save_half(model: nn.Module, path: Path) -> None:
         for key, tensor in model.state_dict().items()
     }
     path.write_bytes(save(state))  # save_file would leave a file that only its owner can read
-
-
-def measure(sample: Sample, path: Path, validation: Split, test: Split) -> Record:
-    """Accuracies, hash and size of the weight file at `path`."""
-    model = load_weights(sample.build(), path)
-    data = DATASETS[sample.dataset]
-    return {
-        "validation_accuracy": round(accuracy(model, validation, data), 5),
-        "test_accuracy": round(accuracy(model, test, data), 5),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "params": sum(p.numel() for p in model.parameters()),
-    }
 
 
 def write_record(path: Path, name: str, record: Record) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sample_models.datasets import ArraySet, SampleData, n_held_out
 from sample_models.recipes import Recipe
@@ -35,7 +34,7 @@ def splits(arrays: ArraySet) -> tuple[Split, Split, Split]:
 def augment(images: Tensor, shift: int, with_flip: bool) -> Tensor:
     """Move each image by up to `shift` pixels both ways and mirror half of them; (n, 28, 28) -> the same shape."""
     n, height, width = images.shape
-    padded = F.pad(images, (shift, shift, shift, shift))  # zeros: the background of both data sets
+    padded = nn.functional.pad(images, (shift, shift, shift, shift))  # zeros: the background of both data sets
     top, left = torch.randint(0, 2 * shift + 1, (2, n, 1))  # each (n, 1)
     rows, columns = torch.arange(height) + top, torch.arange(width).expand(n, -1)
     if with_flip:
@@ -93,7 +92,7 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, inp
     """One update; returns the loss before it."""
     with torch.autocast("cpu", torch.bfloat16, enabled=recipe.with_bf16):
         logits = model(inputs)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+    loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 5.0)  # one bad batch at the peak rate must not end a run

@@ -5,7 +5,6 @@ Dosovitskiy et al. 2020, "An image is worth 16x16 words" (arXiv:2010.11929), in 
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class Attention(nn.Module):
@@ -19,12 +18,13 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (self.split_heads(part) for part in self.qkv(x).chunk(3, dim=-1))
-        attended = F.scaled_dot_product_attention(q, k, v)  # (batch, heads, tokens, head_dim)
-        return self.proj(attended.transpose(1, 2).flatten(2))
+        attended = nn.functional.scaled_dot_product_attention(q, k, v)  # (batch, heads, tokens, head_dim)
+        mixed: Tensor = self.proj(attended.transpose(1, 2).flatten(2))  # (batch, tokens, dim)
+        return mixed
 
     def split_heads(self, x: Tensor) -> Tensor:
         """(batch, tokens, dim) -> (batch, heads, tokens, head_dim)."""
-        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        return x.reshape(x.shape[0], x.shape[1], -1, self.head_dim).transpose(1, 2)
 
 
 class EncoderBlock(nn.Module):
@@ -40,7 +40,9 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
-        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+        hidden = nn.functional.gelu(self.fc1(self.norm2(x)))  # (batch, tokens, hidden)
+        update: Tensor = self.fc2(hidden)
+        return x + update
 
 
 class ViTFashion(nn.Module):
@@ -61,7 +63,8 @@ class ViTFashion(nn.Module):
         token = self.class_token.expand(x.shape[0], -1, -1)  # (batch, 1, dim)
         x = torch.cat((token, x), dim=1) + self.positions  # (batch, 50, dim)
         x = self.norm(self.layers(x))
-        return self.fc(x[:, 0])  # (batch, 10)
+        logits: Tensor = self.fc(x[:, 0])  # (batch, 10)
+        return logits
 
 
 def vit_fashion() -> nn.Module:

@@ -1,0 +1,70 @@
+"""Every weight file is the one that was recorded, and is as accurate as recorded."""
+
+import hashlib
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sample_models import DATASETS, SAMPLES, build, load, load_arrays
+from sample_models.registry import WEIGHTS_DIR, load_weights
+from sample_models.training import Split, accuracy
+
+FLOORS = {
+    "lenet_300_100": 0.983,
+    "guide_cnn": 0.991,
+    "resnet_fashion": 0.920,
+    "mobilenet_fashion": 0.910,
+    "vit_fashion": 0.885,
+}
+
+
+def test_every_sample_has_a_floor_and_every_weight_file_a_sample():
+    assert set(FLOORS) == set(SAMPLES) == {path.stem for path in WEIGHTS_DIR.glob("*.safetensors")}
+
+
+def test_accuracy_on_all_test_images(sample_name):
+    sample = SAMPLES[sample_name]
+    arrays = load_arrays(sample.dataset)
+    test = Split(torch.from_numpy(arrays["x_test"]), torch.from_numpy(arrays["y_test"]).long())
+    assert len(test) == 10_000
+    measured = accuracy(load(sample_name), test, DATASETS[sample.dataset])
+    assert measured >= FLOORS[sample_name]
+    assert measured == pytest.approx(sample.test_accuracy, abs=0.0005)
+
+
+def test_hash_and_params_are_the_recorded_ones(sample_name):
+    sample = SAMPLES[sample_name]
+    assert hashlib.sha256(sample.weights_path.read_bytes()).hexdigest() == sample.sha256
+    assert sum(p.numel() for p in build(sample_name).parameters()) == sample.params
+
+
+def test_file_is_half_precision_and_model_is_single(sample_name):
+    stored = load_file(SAMPLES[sample_name].weights_path)
+    assert {tensor.dtype for tensor in stored.values()} <= {torch.float16, torch.int64}
+    model = load(sample_name)
+    assert not model.training
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    name, weight = next(iter(model.named_parameters()))
+    assert torch.equal(weight, stored[name].float())
+
+
+def test_a_missing_or_extra_tensor_is_refused(tmp_path):
+    stored = load_file(SAMPLES["lenet_300_100"].weights_path)
+    save_file({**stored, "fc4.weight": torch.zeros(1)}, tmp_path / "extra.safetensors")
+    save_file({k: v for k, v in stored.items() if k != "fc1.bias"}, tmp_path / "missing.safetensors")
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*fc4\.weight"):
+        load_weights(build("lenet_300_100"), tmp_path / "extra.safetensors")
+    with pytest.raises(RuntimeError, match=r"Missing key.*fc1\.bias"):
+        load_weights(build("lenet_300_100"), tmp_path / "missing.safetensors")
+
+
+def test_all_weights_together_are_small():
+    sizes = [sample.weights_path.stat().st_size for sample in SAMPLES.values()]
+    assert 0 < sum(sizes) <= 12_000_000
+    assert SAMPLES["guide_cnn"].weights_path.stat().st_size <= 6_600_000
+
+
+def test_unknown_sample_names_the_known_ones():
+    with pytest.raises(KeyError, match="no sample model named 'lenet'; there are lenet_300_100"):
+        load("lenet")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sample_models import DATASETS, load_arrays
-from sample_models.datasets import DATA_DIR, MNIST, n_held_out
+from sample_models.datasets import ARRAY_KEYS, DATA_DIR, MNIST, download_arrays, n_held_out
 from sample_models.make_data import balanced_choice, main, reduced
 
 
@@ -113,3 +113,20 @@ def test_command_rewrites_the_shipped_file_format(tmp_path, monkeypatch):
 
 class SmallMnist:
     n_validation = 30
+
+
+def test_full_sets_come_through_torchvision(tmp_path, monkeypatch):
+    asked = []
+
+    class Source:
+        def __init__(self, root: str, train: bool, download: bool) -> None:
+            asked.append((root, train, download))
+            self.data = torch.full((3 if train else 2, 28, 28), 7, dtype=torch.uint8)
+            self.targets = torch.tensor([0, 1, 2] if train else [4, 5])
+
+    monkeypatch.setattr("torchvision.datasets.FashionMNIST", Source)
+    arrays = download_arrays(DATASETS["fashion_mnist"], tmp_path)
+    assert asked == [(str(tmp_path), True, True), (str(tmp_path), False, True)]
+    assert {key: array.dtype for key, array in arrays.items()} == dict.fromkeys(ARRAY_KEYS, np.dtype("uint8"))
+    assert arrays["x_train"].shape == (3, 28, 28)
+    assert arrays["y_test"].tolist() == [4, 5]

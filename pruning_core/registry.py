@@ -72,7 +72,7 @@ class SettingSpec:
             if value not in self.choices:
                 raise PlanError(f"setting '{self.name}' is {value!r}; {suggestion(str(value), self.choices)}")
             return value
-        whole = self.kind is not int or (isinstance(value, (int, float)) and value == int(value))
+        whole = self.kind is not int or isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not whole:
             raise PlanError(f"setting '{self.name}' is {value!r}; it takes {self._range()}")
         if self.bounds and not self.bounds.minimum <= value <= self.bounds.maximum:
@@ -92,6 +92,14 @@ def settings_of(function: Callable[..., Any]) -> dict[str, SettingSpec]:
         if parameter.kind is parameter.KEYWORD_ONLY:
             specs[name] = _spec(name, hints[name], parameter.default)
     return specs
+
+
+def check_settings(specs: Mapping[str, SettingSpec], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `given` settings, each checked; one that `specs` does not declare is refused with the name meant."""
+    for name in given:
+        if name not in specs:
+            raise UnknownName(f"unknown setting '{name}'; {suggestion(name, specs)}")
+    return {name: specs[name].check(value) for name, value in given.items()}
 
 
 def _spec(name: str, hint: Any, default: Any) -> SettingSpec:

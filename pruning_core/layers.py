@@ -23,6 +23,8 @@ WEIGHT_USES: dict[str, tuple[int, str]] = {
     "aten.matmul.default": (1, "matmul"),
 }
 _STORED_IN_OUT = frozenset({"addmm", "matmul", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"})
+_TURNED = {"linear": "matmul", "matmul": "linear", "addmm": "linear"}  # what a use is when it reads `weight.t()`
+_TURNS = frozenset({"aten.t.default", "aten.transpose.int", "aten.permute.default"})
 BATCH_NORM = "aten._native_batch_norm_legit_no_training.default"
 NONLINEAR = frozenset("relu hardtanh gelu silu sigmoid tanh hardswish leaky_relu elu mish softplus hardsigmoid".split())
 _TRANSPARENT = frozenset({BATCH_NORM, "getitem", "aten.clone.default", "aten.dropout.default", "aten.alias.default"})
@@ -60,7 +62,7 @@ class Layer:
             return stored
         if self.groups == 1:
             return stored.transpose(0, 1)
-        per_group = stored.unflatten(0, (self.groups, -1)).transpose(1, 2)  # (groups, out/g, in/g, *kernel)
+        per_group = _grouped(stored, self.groups).transpose(1, 2)  # (groups, out/g, in/g, *kernel)
         return per_group.flatten(0, 1)
 
     def stored(self, canonical: Tensor) -> Tensor:
@@ -69,7 +71,11 @@ class Layer:
             return canonical
         if self.groups == 1:
             return canonical.transpose(0, 1)
-        return canonical.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
+        return _grouped(canonical, self.groups).transpose(1, 2).flatten(0, 1)
+
+
+def _grouped(weight: Tensor, groups: int) -> Tensor:
+    return weight.reshape(groups, -1, *weight.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -119,19 +125,25 @@ def _uses(module: fx.GraphModule) -> Iterator[_Use]:
     for node in module.graph.nodes:
         if operator(node) not in WEIGHT_USES:
             continue
-        position, kind = WEIGHT_USES[operator(node)]
-        source, turned = _behind_transpose(node.args[position])
-        if source.op == "get_attr" and source.target in parameters and parameters[source.target].numel():
-            kind = "linear" if turned else kind
-            yield _Use(node, str(source.target), kind, _groups(node, kind), _bias(node, position))
+        source, kind = _weight_of(node)
+        weight = parameters.get(str(source.target)) if source.op == "get_attr" else None
+        if weight is not None and weight.numel() and (weight.dim() == 2 or kind.startswith("conv")):
+            yield _Use(node, str(source.target), kind, _groups(node, kind), _bias(node, WEIGHT_USES[operator(node)][0]))
 
 
-def _behind_transpose(node: fx.Node) -> tuple[fx.Node, bool]:
-    """Look through `weight.t()`; return the node behind and whether it was turned."""
-    turns = {"aten.t.default", "aten.transpose.int", "aten.permute.default"}
-    if operator(node) in turns and isinstance(node.args[0], fx.Node) and node.args[0].op == "get_attr":
-        return node.args[0], True
-    return node, False
+def _weight_of(node: fx.Node) -> tuple[fx.Node, str]:
+    """Return the node of the weight, behind `weight.t()` too, and how this use finds it stored."""
+    position, kind = WEIGHT_USES[operator(node)]
+    source = node.args[position]
+    assert isinstance(source, fx.Node)  # tensors are nodes
+    if kind in _TURNED and operator(source) in _TURNS and isinstance(source.args[0], fx.Node):
+        return source.args[0], _TURNED[kind]
+    return source, kind
+
+
+def reads_in_out(node: fx.Node) -> bool:
+    """Whether this use of a weight reads it as (in, out, ...)."""
+    return _weight_of(node)[1] in _STORED_IN_OUT
 
 
 def _groups(node: fx.Node, kind: str) -> int:

@@ -1,0 +1,102 @@
+"""Run a model over data: `predict` gives the logits, `Outcome` is what the output metrics read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, fx, nn
+
+from pruning_core.data import EvalData
+from pruning_core.errors import Cancelled, DataError, ModelError
+
+Progress = Callable[[int, int], None]  # (examples done, examples in all)
+IsCancelled = Callable[[], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a model answered on n examples; `dense_logits` are those of the unpruned model on the same examples."""
+
+    logits: Tensor  # (n, classes)
+    targets: Tensor | None = None  # (n,)
+    dense_logits: Tensor | None = None  # (n, classes)
+
+    def __post_init__(self) -> None:
+        for what, other in (("targets", self.targets), ("dense logits", self.dense_logits)):
+            if other is not None and len(other) != len(self.logits):
+                raise DataError(f"{len(self.logits)} outputs but {len(other)} {what}; give those of the same examples")
+
+    @property
+    def n(self) -> int:
+        """Examples."""
+        return len(self.logits)
+
+    @cached_property
+    def answers(self) -> Tensor:
+        """Class with the largest logit, (n,)."""
+        return self.logits.argmax(1)
+
+    @cached_property
+    def correct(self) -> Tensor:
+        """Whether each answer is the target, bool (n,)."""
+        return self.answers == self.known_targets
+
+    @property
+    def known_targets(self) -> Tensor:
+        """Targets (n,), or a refusal."""
+        if self.targets is None:
+            raise DataError("the data has no targets")
+        return self.targets
+
+    @property
+    def dense(self) -> "Outcome":
+        """The outcome of the unpruned model on the same examples, or a refusal."""
+        if self.dense_logits is None:
+            raise DataError("there are no outputs of the dense model to compare with")
+        return Outcome(self.dense_logits, self.targets)
+
+
+def predict(
+    module: nn.Module,
+    data: EvalData,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+    cancelled: IsCancelled | None = None,
+) -> Tensor:
+    """Return the logits (n, classes) of `module` on all examples, in order; NaN and infinite outputs are refused."""
+    if module.training and not isinstance(module, fx.GraphModule):  # an exported graph has no dropout left to switch
+        raise ModelError("the model is in training mode; call model.eval() before measuring it")
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    parts: list[Tensor] = []
+    done = 0
+    with torch.inference_mode():
+        for inputs, _ in data.batches(batch_size):
+            if cancelled is not None and cancelled():
+                raise Cancelled(f"stopped after {done} of {len(data)} examples")
+            logits = _first_tensor(module(inputs.to(device))).cpu()
+            check_logits(logits, data, done)
+            parts.append(logits)
+            done += len(inputs)
+            if progress is not None:
+                progress(done, len(data))
+    return torch.cat(parts)
+
+
+def check_logits(logits: Tensor, data: EvalData, start: int) -> None:
+    """Refuse logits (batch, classes) of the wrong shape or with NaN or infinite values; `start` numbers the first."""
+    if logits.dim() != 2:
+        raise ModelError(f"the model's output has shape {tuple(logits.shape)}; (batch, classes) is needed")
+    wrong = (~torch.isfinite(logits)).any(1).nonzero().flatten()
+    if len(wrong):
+        raise ModelError(
+            f"the model's output is NaN or infinite for {len(wrong)} of {len(logits)} examples of data '{data.name}', "
+            f"first for example {start + int(wrong[0])}"
+        )
+
+
+def _first_tensor(output: object) -> Tensor:
+    first = output[0] if isinstance(output, (tuple, list)) and output else output
+    if not isinstance(first, Tensor):
+        raise ModelError(f"the model returns {type(first).__name__}; a model that returns a tensor works")
+    return first

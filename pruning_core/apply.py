@@ -1,0 +1,106 @@
+"""From plan to masks to a masked copy of the model; the input model is never changed."""
+
+from copy import deepcopy
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core import masks
+from pruning_core.data import EvalData
+from pruning_core.errors import PlanError, WrongModel
+from pruning_core.layers import tensor_at
+from pruning_core.model import Model
+from pruning_core.plan import LayerPlan, ModelId, Plan
+from pruning_core.ranking import Ranking, refuses
+
+
+def plan_for(model: Model, **fields: object) -> Plan:
+    """Return an empty plan made for `model`."""
+    return Plan(model=ModelId(name=model.name, sha256=model.sha256), **fields)  # type: ignore[arg-type]
+
+
+def uniform_plan(
+    model: Model, wish: LayerPlan, scope: str = "layer", ranking: Ranking | None = None
+) -> tuple[Plan, dict[str, str]]:
+    """Return a plan with the same wish for every layer that it fits, and why each other layer stays dense."""
+    ranking = ranking or Ranking(model)
+    why_dense = {layer.name: refuses(ranking, layer.name, wish) for layer in model.graph.layers}
+    fitting = [name for name, why in why_dense.items() if why is None]
+    if not fitting:
+        raise PlanError(next(iter(why_dense.values()), None) or f"'{model.name}' has no prunable layer")
+    plan = plan_for(model, scope=scope).with_layers({name: wish.model_dump() for name in fitting})
+    return plan, {name: why for name, why in why_dense.items() if why is not None}
+
+
+def check(plan: Plan, model: Model, ranking: Ranking | None = None) -> None:
+    """Refuse a plan of another model, unknown names, and wishes that do not fit, each in one sentence."""
+    if plan.model.sha256 and plan.model.sha256 != model.sha256:
+        raise WrongModel(
+            f"the plan was made for '{plan.model.name}' with other weights than '{model.name}'; load that model, "
+            "or remove the plan's model.sha256 to use it here on purpose"
+        )
+    ranking = ranking or Ranking(model)
+    for name, wish in plan.layers.items():
+        ranking.n_keep(name, wish)
+
+
+def masks_for(
+    model: Model, plan: Plan, data: EvalData | None = None, ranking: Ranking | None = None
+) -> dict[str, Tensor]:
+    """Return the mask (out, in, *kernel) of every layer that loses something; `data` calibrates criteria that need it."""
+    ranking = ranking or Ranking(model, data)
+    check(plan, model, ranking)
+    wishes = {name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}
+    shared = _competing(wishes, ranking) if plan.scope == "model" else {}
+    result = {name: ranking.mask(name, wish) for name, wish in wishes.items() if name not in shared}
+    result |= _compete(shared, ranking)
+    return {layer.name: result[layer.name] for layer in model.graph.layers if layer.name in result}
+
+
+def masked_copy(model: Model, masks_by_layer: dict[str, Tensor]) -> nn.Module:
+    """Return a copy of the module with masked weights set to zero."""
+    module = deepcopy(model.module)
+    for name, mask in masks_by_layer.items():
+        layer = model.graph.layer(name)
+        weight = tensor_at(module, layer.parameter)
+        with torch.no_grad():
+            weight.mul_(layer.stored(mask).to(weight.dtype))
+    return module
+
+
+def apply(plan: Plan, model: Model, data: EvalData | None = None) -> nn.Module:
+    """Return a masked copy of the model's module as the plan says; raises PlanError when it cannot be carried out."""
+    return masked_copy(model, masks_for(model, plan, data))
+
+
+def _competing(wishes: dict[str, LayerPlan], ranking: Ranking) -> dict[str, LayerPlan]:
+    """Layers that share one budget: not locked, and not bound to small arenas of their own."""
+    return {n: w for n, w in wishes.items() if not w.locked and ranking.layout(n, w).arena is None}
+
+
+def _compete(wishes: dict[str, LayerPlan], ranking: Ranking) -> dict[str, Tensor]:
+    """Rank the blocks of all layers together, by score per weight; the budget is the sum of the single wishes."""
+    if not wishes:
+        return {}
+    layouts = {name: ranking.layout(name, wish) for name, wish in wishes.items()}
+    scores = torch.cat([ranking.scores(n, w).flatten() / layouts[n].block_size for n, w in wishes.items()])
+    sizes = torch.cat([torch.full((layout.blocks_per_arena,), layout.block_size) for layout in layouts.values()])
+    budget = round(sum(wish.sparsity * prod(layouts[name].view) for name, wish in wishes.items()))
+    keep = _keep_within(scores, sizes, budget)
+    result = {}
+    parts = keep.split([layout.blocks_per_arena for layout in layouts.values()])
+    for (name, layout), part in zip(layouts.items(), parts, strict=True):
+        if not part.any():
+            raise PlanError(f"{name}: the model-wide ranking would remove all of it; lock it, or lower the sparsity")
+        result[name] = masks.expand(part.reshape(1, -1), layout)
+    return result
+
+
+def _keep_within(scores: Tensor, sizes: Tensor, budget: int) -> Tensor:
+    """Remove the weakest blocks as long as no more than `budget` weights go; ties keep the lowest index."""
+    weakest_first = masks.ranks(scores).long().argsort(descending=True)
+    removed = weakest_first[sizes[weakest_first].cumsum(0) <= budget]
+    keep = torch.ones(len(scores), dtype=torch.bool)
+    keep[removed] = False
+    return keep

@@ -1,0 +1,16 @@
+"""SEAM loaders: one file per format. `load_model("lenet_300_100")`, `load_data("digits.npz")`.
+
+A loader says by the name alone whether it is its turn (`can_load`), and loads. Adding one: write the file, decorate the
+function with `@model_loader(...)` or `@data_loader(...)`, and name the file below.
+"""
+
+from importlib import import_module
+
+from pruning_core.loaders.seam import DATA_LOADERS, MODEL_LOADERS, load_data, load_model
+
+__all__ = ["DATA_LOADERS", "FORMATS", "MODEL_LOADERS", "load_data", "load_model"]
+
+FORMATS = ("samples", "torchvision_zoo", "npz")  # in the order in which they are asked
+
+for _format in FORMATS:
+    import_module(f"{__name__}.{_format}")  # registers its members

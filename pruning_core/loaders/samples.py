@@ -1,0 +1,60 @@
+"""The sample models and their data, which come with the package and need no network."""
+
+import numpy as np
+import torch
+
+import sample_models
+from pruning_core.data import Dataset, EvalData, Preprocessing
+from pruning_core.loaders.seam import data_loader, model_loader
+from pruning_core.model import Architecture, Model
+
+
+@model_loader(
+    "sample",
+    form="a sample's name",
+    can_load=lambda spec: spec in sample_models.SAMPLES,
+    names=lambda: ((sample.name, sample.title) for sample in sample_models.SAMPLES.values()),
+)
+def load_sample(spec: str) -> Model:
+    """Load a trained sample model."""
+    sample = sample_models.SAMPLES[spec]
+    images = sample_models.load_arrays(sample.dataset)["x_train"][:2]
+    data = sample_models.DATASETS[sample.dataset]
+    source = sample.source_path.read_text("utf-8")
+    return Model(
+        name=spec,
+        title=sample.title,
+        module=sample_models.load(spec),
+        example_inputs=(_preprocessing(data).apply(torch.from_numpy(images[:, None])),),
+        data_name=sample.dataset,
+        architecture=Architecture(source, f"{sample.build.__name__}()"),
+        note=sample.description,
+    )
+
+
+@data_loader(
+    "sample",
+    form="a sample's name",
+    can_load=lambda spec: spec in sample_models.DATASETS,
+    names=lambda: ((data.name, data.title) for data in sample_models.DATASETS.values()),
+)
+def load_sample_data(spec: str) -> Dataset:
+    """Load sample data: calibration from the training images, the fixed validation slice, the test images."""
+    data = sample_models.DATASETS[spec]
+    arrays = sample_models.load_arrays(spec)
+    cut = len(arrays["x_train"]) - data.n_validation
+    parts = {
+        "calibration": (arrays["x_train"][:cut], arrays["y_train"][:cut]),
+        "validation": (arrays["x_train"][cut:], arrays["y_train"][cut:]),
+        "test": (arrays["x_test"], arrays["y_test"]),
+    }
+    splits = {
+        split: EvalData(spec, split, x[:, None], y.astype(np.int64), _preprocessing(data), data.class_names)
+        for split, (x, y) in parts.items()
+    }
+    return Dataset(spec, data.title, splits)
+
+
+def _preprocessing(data: sample_models.SampleData) -> Preprocessing:
+    return Preprocessing(scale=1 / 255, mean=(data.mean,), std=(data.std,))
+

@@ -1,0 +1,19 @@
+"""Sensitivity: what the model loses when one layer alone is pruned."""
+
+from pruning_core.sensitivity.cells import Cell, Sweep, Tally, largest_within
+from pruning_core.sensitivity.replay import Frontier, Replay
+from pruning_core.sensitivity.sweep import DEFAULT_LEVELS, Progress, Request, sweep, tally_of
+
+__all__ = [
+    "DEFAULT_LEVELS",
+    "Cell",
+    "Frontier",
+    "Progress",
+    "Replay",
+    "Request",
+    "Sweep",
+    "Tally",
+    "largest_within",
+    "sweep",
+    "tally_of",
+]

@@ -1,11 +1,11 @@
 """The pruning core: everything the app and the command line do, for notebooks.
 
-    import pruning_core as pc
+import pruning_core as pc
 
-    model, data = pc.load_model("lenet_300_100"), pc.load_data("mnist")
-    bench = pc.Workbench(model, data)
-    bench.edit("fc1", sparsity=0.9)
-    print(bench.refine(seconds=1.0))
+model, data = pc.load_model("lenet_300_100"), pc.load_data("mnist")
+bench = pc.Workbench(model, data)
+bench.edit("fc1", sparsity=0.9)
+print(bench.refine(seconds=1.0))
 """
 
 from pruning_core.apply import apply, masked_copy, masks_for, plan_for, uniform_plan

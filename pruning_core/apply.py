@@ -48,7 +48,7 @@ def check(plan: Plan, model: Model, ranking: Ranking | None = None) -> None:
 def masks_for(
     model: Model, plan: Plan, data: EvalData | None = None, ranking: Ranking | None = None
 ) -> dict[str, Tensor]:
-    """Return the mask (out, in, *kernel) of every layer that loses something; `data` calibrates criteria that need it."""
+    """Return the mask (out, in, *kernel) of every layer that loses something; `data` calibrates criteria."""
     ranking = ranking or Ranking(model, data)
     check(plan, model, ranking)
     wishes = {name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}
@@ -89,7 +89,7 @@ def _compete(wishes: dict[str, LayerPlan], ranking: Ranking) -> dict[str, Tensor
     budget = round(sum(wish.sparsity * prod(layouts[name].view) for name, wish in wishes.items()))
     keep = _keep_within(scores, sizes, budget)
     result = {}
-    parts = keep.split([layout.blocks_per_arena for layout in layouts.values()])
+    parts = torch.split(keep, [layout.blocks_per_arena for layout in layouts.values()])
     for (name, layout), part in zip(layouts.items(), parts, strict=True):
         if not part.any():
             raise PlanError(f"{name}: the model-wide ranking would remove all of it; lock it, or lower the sparsity")

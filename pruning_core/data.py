@@ -137,7 +137,7 @@ def check_examples(inputs: NDArray[np.generic], targets: NDArray[np.int64] | Non
     if targets is None:
         return
     if targets.ndim != 1:
-        raise DataError(f"targets have shape {targets.shape}; one class number for each example, shape ({len(inputs)},)")
+        raise DataError(f"targets have shape {targets.shape}; one class number each is needed, ({len(inputs)},)")
     if len(targets) != len(inputs):
         raise DataError(f"{len(inputs)} inputs but {len(targets)} targets")
     if targets.dtype.kind not in "ui":

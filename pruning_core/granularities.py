@@ -95,7 +95,7 @@ def fine_grained(shape: Shape) -> Layout:
 
 @granularity("row", label="Row")
 def row(shape: Shape) -> Layout:
-    """Rows of the matrix that the layer multiplies by: all weights of one output (Wen et al. 2016, arXiv:1608.03665)."""
+    """Rows of the matrix that the layer multiplies by: all of one output (Wen et al. 2016, arXiv:1608.03665)."""
     return _plain(shape, (1, *shape[1:]))
 
 

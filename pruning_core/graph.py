@@ -7,7 +7,7 @@ operations are gone, attention appears as linear and scaled_dot_product_attentio
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -80,10 +80,11 @@ def _export(module: nn.Module, examples: tuple[Tensor, ...]) -> fx.GraphModule:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # torch.export warns about its own internals
             program = torch.export.export(module, examples, dynamic_shapes=dynamic).run_decompositions({})
-            graph_module = program.module()
+            graph_module = cast(fx.GraphModule, program.module())
     except Exception as error:
         reason = str(error).strip().split("\n")[0][:200]
-        raise ModelError(f"the model cannot be traced at inputs {[tuple(e.shape) for e in examples]}: {reason}") from None
+        shapes = [tuple(example.shape) for example in examples]
+        raise ModelError(f"the model cannot be traced at inputs {shapes}: {reason}") from None
     for node in list(graph_module.graph.nodes):
         if node.op == "call_module" and not node.users:  # the guard that export adds
             graph_module.graph.erase_node(node)

@@ -1,6 +1,6 @@
 """Prunable layers, found by operator: a parameter that a convolution or matrix product uses as its weight.
 
-The class of the module does not matter: torch's Linear, a packed attention projection and GPT-2's Conv1D look alike here.
+The class of the module does not matter: torch's Linear, a packed attention projection and GPT-2's Conv1D are alike.
 """
 
 from collections import defaultdict
@@ -211,7 +211,8 @@ def leftovers(module: fx.GraphModule, layers: tuple[Layer, ...]) -> tuple[NotPru
             continue
         weight = tensor_at(module, node.target)
         if weight.dim() >= 2 and weight.data_ptr() not in covered:
-            found.append(NotPrunable(str(node.target).removesuffix(".weight"), tuple(weight.shape), weight.numel(), _why(node, weight)))
+            name = str(node.target).removesuffix(".weight")
+            found.append(NotPrunable(name, tuple(weight.shape), weight.numel(), _why(node, weight)))
     return tuple(found)
 
 

@@ -53,19 +53,22 @@ MACS: dict[str, Callable[[Shape, list[Shape]], int]] = {
 
 # Operators without multiply-accumulates in the sense of DESIGN 6: movement, elementwise, pooling, normalisation.
 FREE = frozenset(
-    "_native_batch_norm_legit_no_training adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "
-    "_adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d add alias amax amin arange argmax avg_pool1d avg_pool2d "
-    "avg_pool3d bitwise_and bitwise_not bitwise_or cat channel_shuffle chunk clamp clamp_min clone constant_pad_nd "
-    "contiguous copy cos cumsum detach detach_ div dropout elu embedding empty eq erf exp expand flatten flip fill full full_like "
-    "gather ge gelu glu group_norm gt hardsigmoid hardswish hardtanh index index_select instance_norm layer_norm le "
-    "leaky_relu lift_fresh_copy log log_softmax logical_and logical_not logical_or lt masked_fill max max_pool1d "
-    "max_pool2d max_pool2d_with_indices max_pool3d maximum mean min minimum mul native_group_norm native_layer_norm "
-    "ne neg new_full new_ones new_zeros ones ones_like pad permute pixel_shuffle pixel_unshuffle pow prelu reciprocal "
-    "relu relu6 remainder repeat repeat_interleave reshape rms_norm roll rsqrt rsub scalar_tensor select select_scatter "
-    "sigmoid sign silu sin slice slice_scatter softmax _softmax softplus split split_with_sizes sqrt squeeze stack "
-    "std sub sum sym_size t tanh tile to _to_copy topk transpose tril triu unbind unflatten unfold unsafe_split "
-    "unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d var "
-    "var_mean view _unsafe_view where zeros zeros_like _assert_tensor_metadata _assert_scalar sym_constrain_range_for_size "
-    "abs acos asin atan ceil floor round isnan mish hardshrink softshrink linalg_vector_norm movedim diff index_put "
-    "scatter scatter_add sort argsort tensor_split bucketize meshgrid batch_norm feature_dropout alpha_dropout".split()
+    """
+    _adaptive_avg_pool2d _assert_scalar _assert_tensor_metadata _native_batch_norm_legit_no_training _softmax
+    _to_copy _unsafe_view abs acos adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
+    adaptive_max_pool2d add alias alpha_dropout amax amin arange argmax argsort asin atan avg_pool1d avg_pool2d
+    avg_pool3d batch_norm bitwise_and bitwise_not bitwise_or bucketize cat ceil channel_shuffle chunk clamp
+    clamp_min clone constant_pad_nd contiguous copy cos cumsum detach detach_ diff div dropout elu embedding empty
+    eq erf exp expand feature_dropout fill flatten flip floor full full_like gather ge gelu glu group_norm gt
+    hardshrink hardsigmoid hardswish hardtanh index index_put index_select instance_norm isnan layer_norm le
+    leaky_relu lift_fresh_copy linalg_vector_norm log log_softmax logical_and logical_not logical_or lt
+    masked_fill max max_pool1d max_pool2d max_pool2d_with_indices max_pool3d maximum mean meshgrid min minimum
+    mish movedim mul native_group_norm native_layer_norm ne neg new_full new_ones new_zeros ones ones_like pad
+    permute pixel_shuffle pixel_unshuffle pow prelu reciprocal relu relu6 remainder repeat repeat_interleave
+    reshape rms_norm roll round rsqrt rsub scalar_tensor scatter scatter_add select select_scatter sigmoid sign
+    silu sin slice slice_scatter softmax softplus softshrink sort split split_with_sizes sqrt squeeze stack std
+    sub sum sym_constrain_range_for_size sym_size t tanh tensor_split tile to topk transpose tril triu unbind
+    unflatten unfold unsafe_split unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_linear1d
+    upsample_nearest1d upsample_nearest2d var var_mean view where zeros zeros_like
+    """.split()
 )

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pruning_core.errors import PlanError
 
-VERSION = 1
 D = TypeVar("D", bound="_Document")
 
 
@@ -36,7 +35,7 @@ class ModelId(_Document):
 class Plan(_Document):
     """The whole choice; a layer left out stays dense."""
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     model: ModelId = ModelId()
     layers: dict[str, LayerPlan] = {}
     scope: Literal["layer", "model"] = "layer"
@@ -52,7 +51,8 @@ class Plan(_Document):
 
     def with_layers(self, changes: dict[str, dict[str, Any]]) -> "Plan":
         """Return a copy with changes to several layers at once (one step of undo)."""
-        changed = {name: _checked(LayerPlan, self.layer(name).model_dump() | fields) for name, fields in changes.items()}
+        wishes = {name: self.layer(name).model_dump() | fields for name, fields in changes.items()}
+        changed = {name: _checked(LayerPlan, wish) for name, wish in wishes.items()}
         return self.model_copy(update={"layers": self.layers | changed})
 
     def to_json(self) -> str:

@@ -1,4 +1,4 @@
-"""Rank once, compare per move: the blocks of a layer are ranked once per way of scoring; a move compares with a count."""
+"""Rank once, compare per move: blocks are ranked once per way of scoring; a move only compares ranks with a count."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -44,12 +44,13 @@ class Ranking:
         layout = self.layout(name, wish)
         if layout.steps and not any(abs(wish.sparsity - step) < 1e-6 for step in layout.steps):
             label = GRANULARITIES[wish.granularity].label_of(**wish.settings)
-            raise PlanError(f"{name}: {label} removes {layout.steps[1]:g}; sparsity {wish.sparsity:g} is not possible")
+            raise PlanError(
+                f"{name}: {label} removes 0 or {layout.steps[1]:g}; sparsity {wish.sparsity:g} is not possible"
+            )
         n = layout.blocks_per_arena
         keep = n - masks.n_removed(wish.sparsity, n)
         if keep < 1:
-            most = (n - 1) / n
-            raise PlanError(f"{name}: sparsity {wish.sparsity:g} would remove all {n} blocks; at most {most:.4g} keeps one")
+            raise PlanError(f"{name}: sparsity {wish.sparsity:g} would remove all {n} blocks; a lower one keeps some")
         return keep
 
     def n_kept_weights(self, name: str, wish: LayerPlan) -> int:
@@ -75,7 +76,8 @@ class Ranking:
         with self._lock:
             if needs not in self._statistics:
                 if needs - {"bn_scale"} and self.calibration is None:
-                    raise CriterionError(f"{', '.join(sorted(needs))} needs calibration data; l1 and l2 work without data")
+                    wanted = ", ".join(sorted(needs))
+                    raise CriterionError(f"{wanted} needs calibration data; l1 and l2 work without data")
                 self._statistics[needs] = statistics.collect(self.model.graph, self.calibration, needs)
             return self._statistics[needs]
 

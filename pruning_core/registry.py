@@ -14,7 +14,7 @@ T = TypeVar("T")
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return the end of a sentence: `; did you mean 'l1'?` or the list of what is known."""
     names = sorted(known)
-    close = get_close_matches(name, names, n=1)
+    close = get_close_matches(name, names, n=1) or [known for known in names if known.startswith(name)][:1]
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names) or 'none'}"
 
 

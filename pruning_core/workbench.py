@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pruning_core import apply
+from pruning_core.apply import check, masks_for, plan_for
 from pruning_core.data import Dataset, check_fits
 from pruning_core.errors import DataError
 from pruning_core.intervals import paired_difference, wilson
@@ -112,7 +112,7 @@ class Workbench:
         self.model = self.reference.model
         self.dataset = self.reference.dataset
         self.ranking = self.reference.ranking
-        self.plan = apply.plan_for(self.model)
+        self.plan = plan_for(self.model)
         self._weights: dict[str, tuple[object, Tensor]] = {}  # layer -> what was asked, prepared weight
         self._frontiers: list[Frontier] = []
         self._tally = Tally()
@@ -140,9 +140,9 @@ class Workbench:
     def exact(self, plan: Plan | None = None) -> Structure:
         """Return sparsity, size and MACs of `plan` from counts alone; nothing is measured or changed."""
         plan = plan or self.plan
-        apply.check(plan, self.model, self.ranking)
+        check(plan, self.model, self.ranking)
         if plan.scope == "model":
-            kept = {n: int(m.sum()) for n, m in apply.masks_for(self.model, plan, ranking=self.ranking).items()}
+            kept = {n: int(m.sum()) for n, m in masks_for(self.model, plan, ranking=self.ranking).items()}
         else:
             wishes = {name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}
             kept = {name: self.ranking.n_kept_weights(name, wish) for name, wish in wishes.items()}
@@ -150,7 +150,7 @@ class Workbench:
 
     def masks(self) -> dict[str, Tensor]:
         """Return the masks (out, in, *kernel) of the present plan."""
-        return apply.masks_for(self.model, self.plan, ranking=self.ranking)
+        return masks_for(self.model, self.plan, ranking=self.ranking)
 
     def refine(self, seconds: float = 0.1) -> Estimate:
         """Measure the present plan on further examples for about `seconds` and return all that is known."""
@@ -203,7 +203,7 @@ class Workbench:
         with torch.inference_mode():
             for frontier in self._frontiers:
                 replay.advance(frontier, self._position, constants)
-        masks = apply.masks_for(self.model, self._only(set(changed) & asked.keys()), ranking=self.ranking)
+        masks = masks_for(self.model, self._only(set(changed) & asked.keys()), ranking=self.ranking)
         for name in changed:
             self._weights.pop(name, None)
             if name in asked:
@@ -221,5 +221,3 @@ class Workbench:
         if self.plan.scope == "model":
             return self.plan
         return self.plan.model_copy(update={"layers": {name: self.plan.layers[name] for name in names}})
-
-

@@ -12,7 +12,7 @@ from pruning_core.loaders.seam import data_loader
 
 @data_loader("npz", form="file.npz with x and y", can_load=lambda spec: spec.endswith(".npz"))
 def load_npz(spec: str) -> Dataset:
-    """Load `spec`; images (n, height, width) get a channel dimension. One split serves for everything, and is named so."""
+    """Load `spec`; images (n, height, width) get a channel dimension. One split, named `all`, serves for everything."""
     try:
         with np.load(spec, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files if key in ("x", "y")}

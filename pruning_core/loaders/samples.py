@@ -57,4 +57,3 @@ def load_sample_data(spec: str) -> Dataset:
 
 def _preprocessing(data: sample_models.SampleData) -> Preprocessing:
     return Preprocessing(scale=1 / 255, mean=(data.mean,), std=(data.std,))
-

@@ -18,7 +18,7 @@ DOWNLOAD_SECONDS = 10.0
 
 
 def _names() -> list[str]:
-    return models.list_models(module=models)
+    return list(models.list_models(module=models))
 
 
 @model_loader(

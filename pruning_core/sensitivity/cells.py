@@ -1,7 +1,7 @@
 """Documents of a sweep: `Cell` (one layer at one sparsity) and `Sweep` (all cells, and what they were measured on)."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,11 @@ class Tally:
     labelled: bool = False
 
     def __add__(self, other: "Tally") -> "Tally":
-        mine, theirs = asdict(self), asdict(other)
-        return Tally(**{key: mine[key] or theirs[key] if key == "labelled" else mine[key] + theirs[key] for key in mine})
+        sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
+        return Tally(**sums, labelled=self.labelled or other.labelled)
+
+
+_SUMS = tuple(field.name for field in fields(Tally) if field.name != "labelled")
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ overwritten. A weight that is used twice forks at its first use, since all nodes
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx
 
 from pruning_core.graph import ModelGraph
-from pruning_core.layers import BATCH_NORM, Layer, operator, tensor_at
+from pruning_core.layers import tensor_at
+from pruning_core.sensitivity.prepare import channels_last, fold_batch_norms, weight_readers
 
 Constants = Mapping[int, Any]
 
@@ -65,12 +65,14 @@ class Replay:
 
     def __init__(self, graph: ModelGraph) -> None:
         self.graph = graph
-        module, self._scale = _fold(graph)
+        module, self._scale = fold_batch_norms(graph)
         nodes = list(module.graph.nodes)
         index = {node: i for i, node in enumerate(nodes)}
         self._inputs = [index[node] for node in nodes if node.op == "placeholder"]
-        self._weight_indices = {name: _readers(module, index, layer) for name, layer in graph.by_name.items()}
-        self.constants: dict[int, Any] = {index[n]: _tensor(module, n) for n in nodes if n.op == "get_attr"}
+        self._weight_indices = {name: weight_readers(module, index, layer) for name, layer in graph.by_name.items()}
+        self.constants: dict[int, Any] = {
+            index[n]: channels_last(tensor_at(module, str(n.target)).detach()) for n in nodes if n.op == "get_attr"
+        }
         self._steps = {index[node]: _step(node, index) for node in nodes if node.op == "call_function"}
         self._output = _output_index(nodes[-1], index)
         for name in self._scale:
@@ -90,7 +92,7 @@ class Replay:
         masked = weight if mask is None else weight * mask
         if name in self._scale:
             masked = masked * self._scale[name].view(-1, *(1,) * (masked.dim() - 1))
-        return _channels_last(layer.stored(masked))
+        return channels_last(layer.stored(masked))
 
     def constants_with(self, weights: Mapping[str, Tensor]) -> dict[int, Any]:
         """Return the constants of the graph with the weights of some layers replaced."""
@@ -98,7 +100,7 @@ class Replay:
 
     def start(self, *inputs: Tensor) -> Frontier:
         """Return the frontier before the first node for prepared inputs (batch, ...)."""
-        values = {i: _channels_last(x) for i, x in zip(self._inputs, inputs, strict=True)}
+        values = {i: channels_last(x) for i, x in zip(self._inputs, inputs, strict=True)}
         return Frontier(0, values)
 
     def advance(self, frontier: Frontier, position: int, constants: Constants | None = None) -> Frontier:
@@ -190,60 +192,11 @@ class Replay:
         return dies
 
 
-def _fold(graph: ModelGraph) -> tuple[fx.GraphModule, dict[str, Tensor]]:
-    """Return a copy of the graph with batch norms folded, and the scale of each folded layer's outputs."""
-    module = fx.GraphModule(graph.module, deepcopy(graph.module.graph))
-    nodes = {node.name: node for node in module.graph.nodes}
-    scales = {}
-    for layer in graph.layers:
-        node = nodes[layer.nodes[0].name]
-        if layer.kind.startswith("conv") and layer.batch_norm and len(layer.nodes) == 1:
-            scales[layer.name] = _fold_one(module, layer, node)
-    for node in module.graph.nodes:
-        if operator(node) in ("aten.view.default", "aten._unsafe_view.default"):
-            node.target = torch.ops.aten.reshape.default  # a view of a channels_last tensor may need a copy
-    return module, scales
-
-
-def _fold_one(module: fx.GraphModule, layer: Layer, conv: fx.Node) -> Tensor:
-    norm = next(iter(conv.users))
-    assert operator(norm) == BATCH_NORM  # find_layers saw it
-    gamma, beta, mean, var = (tensor_at(module, str(a.target)).detach() for a in norm.args[1:5])  # type: ignore[union-attr]
-    scale = gamma / torch.sqrt(var + norm.args[6])
-    bias = tensor_at(module, layer.bias).detach() if layer.bias else torch.zeros_like(mean)
-    name = "_folded_" + layer.name.replace(".", "_")
-    module.register_buffer(name, (bias - mean) * scale + beta)
-    with module.graph.inserting_before(conv):
-        bias_node = module.graph.get_attr(name)
-    conv.args = (conv.args[0], conv.args[1], bias_node, *conv.args[3:])
-    for user in list(norm.users):
-        user.replace_all_uses_with(conv)
-        module.graph.erase_node(user)
-    module.graph.erase_node(norm)
-    weight = tensor_at(module, layer.parameter).detach()
-    return scale.to(weight.dtype)
-
-
-def _tensor(module: fx.GraphModule, node: fx.Node) -> Tensor:
-    return _channels_last(tensor_at(module, str(node.target)).detach())
-
-
-def _channels_last(tensor: Tensor) -> Tensor:
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor.contiguous()
-
-
 def _step(node: fx.Node, index: dict[fx.Node, int]) -> _Step:
     refs = {n: _Ref(index[n]) for n in node.all_input_nodes}
-    args = fx.node.map_arg(node.args, lambda n: refs[n])
-    kwargs = fx.node.map_arg(node.kwargs, lambda n: refs[n])
-    return _Step(node.target, args, kwargs, tuple(r.index for r in refs.values()))  # type: ignore[arg-type]
-
-
-def _readers(module: fx.GraphModule, index: dict[fx.Node, int], layer: Layer) -> tuple[int, ...]:
-    """Positions of all nodes that read the layer's weight, under whatever name (tied weights)."""
-    address = tensor_at(module, layer.parameter).data_ptr()
-    readers = (node for node in index if node.op == "get_attr")
-    return tuple(index[node] for node in readers if tensor_at(module, str(node.target)).data_ptr() == address)
+    args: Any = fx.node.map_arg(node.args, lambda n: refs[n])  # type: ignore[arg-type,return-value]
+    kwargs: Any = fx.node.map_arg(node.kwargs, lambda n: refs[n])  # type: ignore[arg-type,return-value]
+    return _Step(cast(Callable[..., Any], node.target), args, kwargs, tuple(ref.index for ref in refs.values()))
 
 
 def _output_index(output: fx.Node, index: dict[fx.Node, int]) -> int:

@@ -1,7 +1,7 @@
-"""The sweep: each layer alone at each level, by forking the graph. Streams cells that narrow; can be stopped at any time.
+"""The sweep: each layer alone at each level, by forking the graph. Streams cells that narrow; stops at any time.
 
-Examples come in a fixed random order. The first block is small, so that the whole heatmap is there early; then blocks as
-large as the memory for kept activations allows. Within a block all chunks walk the dense graph together, layer by layer.
+Examples come in a fixed random order. The first block is small, so that the whole heatmap is there early; then blocks
+as large as the memory for kept activations allows. Within a block all chunks walk the graph together, layer by layer.
 """
 
 from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ class _Job:
 def sweep(
     model: Model,
     data: EvalData,
-    request: Request = Request(),  # noqa: B008  (frozen)
+    request: Request = Request(),
     *,
     ranking: Ranking | None = None,
     replay: Replay | None = None,
@@ -219,5 +219,3 @@ def tally_of(logits: Tensor, dense: Tensor, targets: Tensor | None) -> Tally:
         lost=int((dense_right & ~right).sum()),
         loss=float(F.nll_loss(log_q, targets, reduction="sum")),
     )
-
-

@@ -1,0 +1,1 @@
+"""Figures: plain data in, plotly figures out; they know neither torch nor Streamlit."""

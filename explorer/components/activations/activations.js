@@ -1,5 +1,5 @@
 // Share of zeros after each layer, by channel; below it the profile and the dead channels of the selected layer.
-const PROFILE = { height: 118, top: 8, bars: 88, left: 34 };
+const PROFILE = { height: 118, top: 8, bars: 88, left: 40 };
 const LISTED = 40;                 // dead channels written out before "and n more"
 const charts = new WeakMap();
 
@@ -58,7 +58,8 @@ function drawRows(chart, width) {
   if (chart.rowsKey !== key) {
     chart.rowsKey = key;
     for (const row of list.querySelectorAll('.row')) row.remove();
-    list.insertAdjacentHTML('beforeend', layers.map(rowHtml).join(''));
+    const fits = Math.floor((name - 14) / 7);
+    list.insertAdjacentHTML('beforeend', layers.map((layer, i) => rowHtml(layer, i, fits)).join(''));
   }
   const strip = list.clientWidth - name - 44;
   chart.strips = { left: name, width: strip, height };
@@ -66,12 +67,15 @@ function drawRows(chart, width) {
   paintStrips(chart, strip, height);
 }
 
-function rowHtml(layer, i) {
+// The end of a module path tells layers apart, so the beginning is cut.
+const shorten = (name, fits) => (name.length > fits ? `…${name.slice(1 - fits)}` : name);
+
+function rowHtml(layer, i, fits) {
   const words = isSilent(layer) ? '<span class="words">no zeros: no ReLU after it</span>'
     : `<span></span><span class="overall">${Math.round(100 * layer.overall)} %</span>`;
   const spoken = isSilent(layer) ? 'no zeros, no ReLU after it' : `${percent(layer.overall)} percent zeros, ${layer.dead.length} dead channels`;
   return `<div class="row" role="option" id="row-${i}" data-row="${i}" aria-label="${escapeHtml(`${layer.name}: ${spoken}`)}">`
-    + `<span class="name" title="${escapeHtml(layer.name)}">${escapeHtml(layer.name)}</span>${words}</div>`;
+    + `<span class="name" title="${escapeHtml(layer.name)}">${escapeHtml(shorten(layer.name, fits))}</span>${words}</div>`;
 }
 
 function markSelected(chart) {

@@ -113,8 +113,10 @@ function paintNode(view, node) {
   const valid = Object.hasOwn(view.data.colors, name) && HEX.test(colour);
   const type = node.querySelector('.node-item-type') || node.querySelector('.node-item');
   if (type) {
-    setStyle(type.querySelector('path'), 'fill', valid ? colour : '');
-    setStyle(type.querySelector('text'), 'fill', valid ? inkOn(hexToRgb(colour.length < 7 ? doubled(colour) : colour)) : '');
+    // Netron's own colours of kinds would compete with the app's: without a colour from us a node is plain.
+    const fill = valid ? colour : themeValue(view.root, '--st-gray-background-color');
+    setStyle(type.querySelector('path'), 'fill', fill);
+    setStyle(type.querySelector('text'), 'fill', inkOn(hexToRgb(fill.length < 7 ? doubled(fill) : fill)));
   }
   const chosen = name !== null && name === view.data.selected_node, border = node.querySelector('.node-border');
   setStyle(border, 'stroke', chosen ? themeValue(view.root, '--st-link-color') : '');

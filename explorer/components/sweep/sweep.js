@@ -51,7 +51,7 @@ function draw(sweep) {
 function layout(data, width) {
   const compact = data.rows.length > MANY, longest = Math.max(...data.rows.map((row) => row.name.length));
   const limits = width < 520 ? 64 : LIMIT_WIDTH;
-  const names = Math.round(clamp(7.3 * longest + 26, 74, Math.max(96, Math.min(240, 0.24 * width))));
+  const names = Math.round(clamp(7.3 * longest + 40, 74, Math.max(96, Math.min(240, 0.24 * width))));
   const free = width - names - 14 - limits - (compact ? 16 : 0);
   const cell = clamp(Math.floor(free / data.levels.length), 18, 64), height = compact ? 22 : 47;
   const limit = names + data.levels.length * cell + 14;
@@ -162,7 +162,7 @@ function markerShape(shape, y, colour) {
 }
 
 function nameContent(sweep, row) {
-  const { place } = sweep, marker = markerOf(sweep, row.name), fits = Math.floor((place.names - 26) / 7.3), middle = place.height / 2;
+  const { place } = sweep, marker = markerOf(sweep, row.name), fits = Math.floor((place.names - 32) / 7.3), middle = place.height / 2;
   const text = row.name.length > fits ? `…${row.name.slice(1 - fits)}` : row.name;   // the end of a path tells layers apart
   const box = `x="-10" y="0" width="${place.names}" height="${place.height - 1}" rx="4"`;
   return { className: sweep.chosen.includes(row.name) ? 'name chosen' : 'name', label: `${row.name}${marker.said}`,
@@ -186,7 +186,7 @@ function cellContent(sweep, row, cell, planned) {
   if (cell.state === 'running') html += `<rect class="running-mark" x="1.5" y="1.5" width="${width - 4}" height="${height - 4}"/>`;
   if (planned) html += ring(place, ink);
   const text = known ? figure(cell.value) : cell.state === 'not_possible' ? '–' : '';
-  if (text && width >= 40) html += `<text x="${(width - 1) / 2}" y="${height / 2 + 4}" style="fill:${ink}">${text}</text>`;
+  if (text && (width >= 40 || !known)) html += `<text x="${(width - 1) / 2}" y="${height / 2 + 4}" style="fill:${ink}">${text}</text>`;
   html += `<rect class="focus-mark" x="1" y="1" width="${width - 3}" height="${height - 3}"/>`;
   return { html, className: `cell ${cell.state}`, label: wordsOf(sweep, row, cell, planned).join(', ') };
 }
@@ -243,10 +243,10 @@ function tolerancePath({ data, place }) {
 function drawLegend(sweep) {
   const { data, colours } = sweep, sizes = data.rows.flatMap((row) => row.cells).filter((c) => c.state === 'preview' && c.n).map((c) => c.n);
   const count = sizes.length ? Math.min(...sizes) : 64;
-  const ticks = [0, 1, 5, 10, 20, 40].map((v) => `<text text-anchor="middle" x="${clamp(214 * Math.sqrt(v / FULL_DROP), 3, 204)}" y="23">${v ? MINUS + v : 0}</text>`);
-  const html = `<svg width="216" height="28" role="img" aria-label="Colour: drop from 0 to 40"><defs><linearGradient id="drop">`
+  const ticks = [0, 1, 5, 10, 20, 40].map((v) => `<text text-anchor="middle" x="${clamp(179 * Math.sqrt(v / FULL_DROP), 3, 170)}" y="23">${v ? MINUS + v : 0}</text>`);
+  const html = `<svg width="180" height="28" role="img" aria-label="Colour: drop from 0 to 40"><defs><linearGradient id="drop">`
     + `${colours.stops.map((stop, i) => `<stop offset="${i / (colours.stops.length - 1)}" stop-color="${stop}"/>`).join('')}</linearGradient></defs>`
-    + `<rect x=".5" y=".5" width="214" height="9" fill="url(#drop)" stroke="var(--line)"/>${ticks.join('')}</svg>`
+    + `<rect x=".5" y=".5" width="179" height="9" fill="url(#drop)" stroke="var(--line)"/>${ticks.join('')}</svg>`
     + '<span><svg width="14" height="14"><path d="M4 0v7h6v7" fill="none" stroke="var(--text)" stroke-width="2"/></svg>tolerance</span>'
     + `<span><svg width="15" height="14"><rect width="15" height="14" fill="var(--sunk)"/><path d="M7 0h8v8z" fill="var(--dense)"/></svg><i>preview, ${thousands(count)} examples</i></span>`
     + '<span><svg width="16" height="14"><rect x="1" y="1" width="14" height="12" fill="none" stroke="var(--accent-text)" stroke-width="2" stroke-dasharray="4 3"/></svg>measuring now</span>'

@@ -4,7 +4,7 @@ const STROKE_FROM = 5;            // px of a cell from which pruned cells get th
 const SLACK = 4;                  // px a pointer may move and still be a click
 const KEY_PAUSE = 150;            // ms of quiet after arrow keys before the cell is sent
 const COMMIT_PAUSE = 400;         // ms of quiet after slider keys before one commit
-const HIST = { height: 170, top: 12, bars: 132 };
+const HIST = { height: 180, top: 22, bars: 132 };
 const OPTIONS = ['view', 'sorted', 'show_mask'];
 const panels = new WeakMap();
 
@@ -363,7 +363,7 @@ function showKernel(panel) {
     side, ramp(stops, Math.abs(value) / vmax), kernelText(value, largest)));
   box.innerHTML = `<svg width="${wide * side + 1}" height="${tall * side + 1}" role="img" aria-label="${escapeHtml(
     `${kernel.title}: ${kernel.values.map((v) => Number(v.toPrecision(3))).join(', ')}; ${kernel.detail}`)}">${cells.join('')}</svg>`;
-  const unit = largest < 0.1 && side >= 22 ? ', shown in thousandths' : '';
+  const unit = largest < 0.1 && side >= 22 ? ', × 0.001' : '';
   title.innerHTML = `<b>${escapeHtml(kernel.title)}</b> <span>${escapeHtml(kernel.detail + unit)}</span>`;
 }
 
@@ -380,7 +380,7 @@ function showLegend(panel) {
   const { map } = panel, stops = themeList(panel.root, '--st-chart-sequential-colors');
   const whole = map.cell_size > 1 ? `all ${map.cell_size} pruned` : map.aggregated ? 'all pruned' : 'pruned';
   const partly = map.cell_size > 1 || map.aggregated
-    ? `<span class="sample"><svg width="13" height="13"><rect x=".5" y=".5" width="12" height="12" fill="${stops[6]}" opacity=".5" stroke="var(--line)"/></svg>paler: partly pruned</span>` : '';
+    ? `<span class="sample"><svg width="13" height="13"><rect x=".5" y=".5" width="12" height="12" fill="${stops[6]}" opacity=".5" stroke="var(--line)"/></svg>partly pruned</span>` : '';
   panel.find('.legend').innerHTML = `<div class="scale"><i style="background:linear-gradient(90deg, ${stops.join(', ')})"></i>`
     + `<div><span>0</span><span>${escapeHtml(map.cell_label)}</span><span>${Number(map.vmax.toPrecision(2)).toString().padEnd(4, '0')}</span></div></div>`
     + `<div class="swatches"><span class="sample"><svg width="13" height="13"><rect x=".5" y=".5" width="12" height="12" fill="var(--bg)" stroke="var(--line)"/>`
@@ -402,10 +402,10 @@ function drawHistogram(panel, width) {
     : `<path class="kept" d="${bars.kept}"/><path class="pruned" d="${bars.pruned}"/>`;
   panel.find('.scales').innerHTML = `<line x1="0" x2="${width}" y1="${HIST.top + HIST.bars + 0.5}" y2="${HIST.top + HIST.bars + 0.5}" stroke="var(--line)"/>`
     + ticks(hist.low, hist.high, width).map((v) => `<text x="${histX(panel, v)}" y="${HIST.top + HIST.bars + 15}" text-anchor="middle">${tickText(v)}</text>`).join('')
-    + `<text x="${width}" y="8" text-anchor="end" style="font-size:10px">square-root scale</text>`;
+    + `<text x="${width}" y="9" text-anchor="end" style="font-size:10px">square-root scale</text>`;
   for (const handle of svg.querySelectorAll('.handle')) {
     handle.style.display = lines ? '' : 'none';
-    handle.innerHTML = `<line class="line" y1="6" y2="${HIST.top + HIST.bars}"/><path class="cap" d="M-5 2h10l-5 6z"/><rect class="hit" x="-12" y="0" width="24" height="${HIST.top + HIST.bars}"/>`;
+    handle.innerHTML = `<line class="line" y1="18" y2="${HIST.top + HIST.bars}"/><path class="cap" d="M-5 14h10l-5 6z"/><rect class="hit" x="-12" y="0" width="24" height="${HIST.top + HIST.bars}"/>`;
   }
   panel.find('.handle.right').setAttribute('tabindex', panel.map.draggable ? '0' : '-1');
   panel.find('.hint').textContent = hint(panel);
@@ -426,7 +426,7 @@ function barPaths(hist, width, lines) {
 }
 
 function ticks(low, high, width) {
-  const rough = (high - low) / clamp(width / 55, 3, 9), power = 10 ** Math.floor(Math.log10(rough));
+  const rough = (high - low) / clamp(width / 48, 3, 9), power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
   const first = Math.ceil(low / step + 0.15), last = Math.floor(high / step - 0.15);
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => Number(((first + i) * step).toPrecision(6)));
@@ -464,9 +464,9 @@ function setRect(rect, from, to) {
 }
 
 function histogramLabels(left, right, width, sparsity) {
-  const kept = (x) => `<text class="strong blue" x="${x}" y="62" text-anchor="middle">kept</text>`;
+  const kept = (x) => `<text class="strong blue" x="${x}" y="72" text-anchor="middle">kept</text>`;
   const middle = clamp((left + right) / 2, 36, width - 36);
-  return `<text class="strong" x="${middle}" y="${right - left > 84 ? 24 : 4}" text-anchor="middle">${percent(sparsity)} % pruned</text>`
+  return `<text class="strong" x="${middle}" y="9" text-anchor="middle">${percent(sparsity)} % pruned</text>`
     + (left > 40 ? kept(Math.min(left / 2, left - 20)) : '') + (width - right > 40 ? kept(Math.max((right + width) / 2, right + 20)) : '');
 }
 

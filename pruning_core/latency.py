@@ -9,8 +9,8 @@ others do (measured under load: null ratios of 0.56 to 1.18 by wall, 0.98 to 1.0
 time would count spinning, so the ratio is of wall time then. Milliseconds are always wall time.
 
 Rule for a difference: the null says how far from 1 a ratio gets when nothing has changed, in either direction. Let d be
-the distance from 1 of the farther end of the null's interval, and at least `FLOOR`: where a copy lies in memory is drawn
-anew for each copy, and one session shows only one draw. A difference is stated only when the whole interval of the ratio
+the distance from 1 of the farther end of the null's interval, and at least `FLOOR`: where a copy lies in memory is
+drawn anew for each copy, and a session shows one draw. A difference is stated only when the whole interval of the ratio
 lies outside 1 / (1 + d) to 1 + d; so never when it overlaps the null's interval.
 """
 

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pruning_core.errors import PlanError
+from pruning_core.registry import suggestion
 
 D = TypeVar("D", bound="_Document")
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class LayerPlan(_Document):
@@ -64,7 +65,7 @@ class Plan(_Document):
         """Read a document; anything that is not a plan is refused in one sentence."""
         try:
             document = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PlanError(f"the plan is not JSON: {error}") from None
         return _checked(Plan, document)
 
@@ -83,5 +84,12 @@ def _checked(kind: type[D], document: Any) -> D:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "plan"
+        if first["type"] == "extra_forbidden":
+            raise PlanError(f"{where}: unknown field; {_meant(kind, first['loc'])}") from None
         given = f", got {first['input']!r}" if not isinstance(first["input"], dict) else ""
         raise PlanError(f"{where}: {first['msg'].lower()}{given}") from None
+
+
+def _meant(kind: type[_Document], place: tuple[int | str, ...]) -> str:
+    owner = kind if len(place) == 1 else ModelId if place[0] == "model" else LayerPlan
+    return suggestion(str(place[-1]), owner.model_fields)

@@ -24,8 +24,10 @@ class Preprocessing:
     std: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
-        if not self.scale or any(value <= 0 for value in self.std):
-            raise DataError(f"scale {self.scale} and std {self.std} must be above zero")
+        if not (0 < self.scale < np.inf and self.std and all(0 < value < np.inf for value in self.std)):
+            raise DataError(f"scale {self.scale} and std {self.std} must be finite and above zero")
+        if not (self.mean and np.isfinite(self.mean).all()):
+            raise DataError(f"mean {self.mean} must be finite numbers")
 
     def apply(self, inputs: Tensor) -> Tensor:
         """Return float32 inputs of the same shape (batch, channels, ...)."""
@@ -61,13 +63,13 @@ class EvalData:
 
     def batch(self, indices: slice | NDArray[np.int64]) -> Tensor:
         """Return prepared float inputs (batch, ...) of the examples at `indices`."""
-        return self.preprocessing.apply(torch.from_numpy(np.ascontiguousarray(self.inputs[indices])))
+        return self.preprocessing.apply(torch.from_numpy(np.ascontiguousarray(self.inputs[indices], dtype=np.float32)))
 
     def labels(self, indices: slice | NDArray[np.int64] = slice(None)) -> Tensor:
         """Return int64 targets (batch,)."""
         if self.targets is None:
             raise DataError(f"data '{self.name}' has no targets")
-        return torch.from_numpy(self.targets[indices])
+        return torch.from_numpy(self.targets[indices].astype(np.int64))
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield prepared inputs and targets in order."""
@@ -132,8 +134,10 @@ def check_examples(inputs: NDArray[np.generic], targets: NDArray[np.int64] | Non
     """Refuse by name: no examples, NaN, targets of another length, shape or kind."""
     if inputs.ndim < 1 or len(inputs) == 0:
         raise DataError("the data has no examples")
-    if inputs.dtype.kind not in "uif" or (inputs.dtype.kind == "f" and not np.isfinite(inputs).all()):
-        raise DataError(f"the inputs are {inputs.dtype} with NaN or infinite values; finite numbers are needed")
+    if inputs.dtype.kind not in "uif":
+        raise DataError(f"the inputs are {inputs.dtype}; numbers are needed")
+    if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
+        raise DataError("the inputs hold NaN or infinite values; finite numbers are needed")
     if targets is None:
         return
     if targets.ndim != 1:

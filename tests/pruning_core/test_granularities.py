@@ -57,9 +57,7 @@ def test_a_layout_tiles_the_weight_exactly_or_is_refused(
     member, preset = way
     try:
         layout = member.layout(shape, **preset)
-    except GranularityError as error:
-        assert "\n" not in str(error)
-        assert len(str(error)) > 20
+    except GranularityError:
         return
     assert layout.weight_shape == shape
     assert sorted(layout.order) == list(range(len(shape)))

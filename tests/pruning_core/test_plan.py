@@ -91,7 +91,7 @@ def test_what_is_not_a_plan_is_refused_in_one_sentence(text: str, message: str) 
 
 
 def test_with_layer_checks_its_changes() -> None:
-    with pytest.raises(PlanError, match="^sparsity: input should be greater than or equal to 0, got -0.1$"):
+    with pytest.raises(PlanError, match=r"^sparsity: input should be greater than or equal to 0, got -0.1$"):
         Plan().with_layer("a", sparsity=-0.1)
     with pytest.raises(PlanError, match=r"^criterium: unknown field; did you mean 'criterion'\?$"):
         Plan().with_layer("a", criterium="l1")
@@ -101,8 +101,8 @@ def test_files(tmp_path: Path) -> None:
     plan = Plan().with_layer("a", sparsity=0.5)
     (tmp_path / "plan.json").write_text(plan.to_json(), "utf-8")
     assert Plan.read(tmp_path / "plan.json") == plan
-    with pytest.raises(PlanError, match="^cannot read the plan"):
+    with pytest.raises(PlanError, match=r"^cannot read the plan"):
         Plan.read(tmp_path / "none.json")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(PlanError, match="^cannot read the plan"):
+    with pytest.raises(PlanError, match=r"^cannot read the plan"):
         Plan.read(tmp_path / "binary")

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -37,7 +38,7 @@ def test_a_schedule_starts_and_ends_where_told_and_never_turns_back(
     span = {"begin_step": begin, "end_step": begin + 7, "initial": ends[0], "final": ends[1]}
     course = [member.sparsity(step, **span) for step in range(begin - 1, begin + 9)]
     assert (course[0], course[-2], course[-1]) == (ends[0], ends[1], ends[1])
-    assert all(later >= earlier - 1e-12 for earlier, later in zip(course, course[1:], strict=False))
+    assert all(later >= earlier - 1e-12 for earlier, later in pairwise(course))
     assert all(ends[0] - 1e-12 <= value <= ends[1] + 1e-12 for value in course)
 
 

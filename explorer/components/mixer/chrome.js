@@ -14,9 +14,9 @@ const frameHtml = () => `<div class="bar">
     <div class="seg density" role="group" aria-label="Row height" hidden><button type="button" data-density="roomy">Roomy</button><button type="button" data-density="compact">Compact</button></div>
     <label class="pair"><span>Tolerance</span><input class="tolerance" type="text" inputmode="decimal" autocomplete="off" aria-label="Tolerance in points"></label>
   </div>
-  <div class="table"><div class="scroller" role="grid" aria-label="Layers" aria-multiselectable="true">${HEADER_HTML}<div class="body" role="rowgroup"></div>
-    <div class="nothing" hidden><span></span><button type="button" class="link" data-all>Show all</button></div></div>
+  <div class="table"><div class="scroller" role="grid" aria-label="Layers" aria-multiselectable="true">${HEADER_HTML}<div class="body" role="rowgroup"></div></div>
     <div class="overview" data-tip="Bar: sparsity of each layer. Triangle: above tolerance." hidden><div class="bars"></div><span class="frame"></span></div></div>
+  <div class="nothing" hidden><span></span><button type="button" class="link" data-all>Show all</button></div>
   <div class="note" role="status" hidden></div><div class="empty" hidden></div>
   <div class="legend"></div>
   <div class="tip drag-tip" hidden></div><div class="tip hint" role="tooltip" hidden></div>

@@ -67,9 +67,9 @@ function onRowKey(mixer, event, target) {
   if (event.key === 'Enter') { mixer.enterRow(item); return true; }
   if (item.locked) return ['ArrowLeft', 'ArrowRight', 'Home', 'End', 'PageUp', 'PageDown'].includes(event.key);
   if (/^[0-9]$/.test(event.key)) { mixer.typeNumber(item, event.key); return true; }
-  const target_ = keyedSparsity(item, event);
-  if (target_ == null) return false;
-  mixer.slideByKey(item, target_);
+  const sparsity = keyedSparsity(item, event);
+  if (sparsity == null) return false;
+  mixer.slideByKey(item, sparsity);
   return true;
 }
 

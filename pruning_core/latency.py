@@ -29,6 +29,7 @@ import torch
 from pruning_core.errors import Cancelled, PruningError
 from pruning_core.evaluate import IsCancelled
 from pruning_core.intervals import Interval, median_interval, values_for_median
+from pruning_core.runtimes import RUNTIMES
 
 Call = Callable[[], object]
 BLOCK_SECONDS = 0.010
@@ -36,6 +37,8 @@ MIN_ROUNDS = values_for_median()  # fewer have no interval
 FLOOR = 0.02
 WARM_UP_SECONDS, WARM_UP_CALLS = 0.1, 3
 _ONE_AT_A_TIME = Lock()
+
+__all__ = ["RUNTIMES", "Latency", "compare", "differs", "machine"]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@
 and int32 row pointers of the matrix (out, in * kernel); `n_m` n values of every m inputs, each with its place.
 """
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor
 
@@ -36,30 +34,25 @@ def n_m_size(n_weights: int, n: int, m: int, value_bytes: int = 4) -> int:
 
 
 def n_m_patterns(mask: Tensor) -> list[tuple[int, int]]:
-    """Return every (n, m) such that no group of m consecutive inputs keeps more than n.
+    """Return every (n, m), n below m = 2, 4, ... 64, that `mask` has.
 
-    m is a power of two up to 64 and n at most m / 2, or 3:4; more kept would be accident. Groups lie along the input
-    channels, as hardware wants them, or along in * kernel.
+    No group of m consecutive inputs keeps more than n, and at least half of them keep exactly n: without the second,
+    some large m would fit any sparse layer. Groups lie along the input channels, as hardware has them, or in * kernel.
     """
-    if bool(mask.all()):
-        return []
     along_inputs = mask.movedim(1, -1).reshape(-1, mask.shape[1])
     lines = [along_inputs] if mask.dim() == 2 else [along_inputs, mask.flatten(1)]
-    found: set[tuple[int, int]] = set()
-    for line in lines:
-        found.update(_patterns(line))
-    return sorted(found)
+    return sorted({pattern for line in lines for pattern in _patterns(line)})
 
 
 def _patterns(lines: Tensor) -> list[tuple[int, int]]:
-    """Return the patterns of the groups along the last dimension of `lines` (lines, inputs), halving by halving."""
+    """Return the patterns along the last dimension of `lines` (lines, inputs); counts of m come from those of m / 2."""
     found = []
     counts = lines.to(torch.uint8)
-    for half, m in pairwise((1, 2, 4, 8, 16, 32, 64)):
+    for m in (2, 4, 8, 16, 32, 64):
         if counts.shape[1] % 2:
             break
         counts = counts[:, ::2] + counts[:, 1::2]
-        n = max(int(counts.max()), 1)
-        if n <= half or (n, m) == (3, 4):
+        n = int(counts.max())
+        if 0 < n < m and 2 * int((counts == n).sum()) >= counts.numel():
             found.append((n, m))
     return found

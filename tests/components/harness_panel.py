@@ -3,13 +3,17 @@
 Streamlit runs this file as the page; tests import it for its data, its fixtures and `serve`.
 """
 
+import atexit
 import json
+import os
 import struct
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from socket import socket
 from tempfile import gettempdir
@@ -188,7 +192,7 @@ def graph_file() -> Path:
     ]
     tensor = helper.make_tensor_value_info
     inputs, outputs = [tensor("x", TensorProto.FLOAT, [1, 3, 8, 8])], [tensor("y", TensorProto.FLOAT, [1, 2])]
-    path = Path(gettempdir()) / "harness_panel.onnx"
+    path = Path(gettempdir()) / f"harness_panel_{os.getpid()}.onnx"
     save(helper.make_model(helper.make_graph(nodes, "tiny", inputs, outputs, [weight, last])), path)
     return path
 
@@ -252,31 +256,37 @@ def serve(port: int) -> None:
     app.run(config={**theme.CONFIG, **options, "browser.gatherUsageStats": False, "client.toolbarMode": "minimal"})
 
 
-@pytest.fixture(scope="session")
-def panel_server() -> Iterator[str]:
+@cache
+def start_server() -> str:
+    """Start the app once for all test files; it ends with the test process."""
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]; import harness_panel; harness_panel.serve({port})"
-    with (Path(gettempdir()) / f"harness_panel_{port}.log").open("w") as log:
+    code = f"import sys; sys.path[:0] = {[str(ROOT), str(Path(__file__).parent)]!r}; import harness_panel as h; h.serve({port})"
+    with (Path(gettempdir()) / f"harness_panel_{os.getpid()}.log").open("w") as log:
         server = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=log, stderr=log)
+    atexit.register(server.terminate)
     for _ in range(120):
-        try:
+        with suppress(OSError):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).read()
-            break
-        except OSError:
-            time.sleep(0.5)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait(10)
+            return f"http://127.0.0.1:{port}"
+        time.sleep(0.5)
+    raise TimeoutError("the harness did not start")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def panel_server() -> str:
+    return start_server()
+
+
+# One Playwright at a time can run in a process, so it is closed with each test file.
+@pytest.fixture(scope="module")
 def panel_browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        executable = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -284,8 +294,13 @@ def panel_browser() -> Iterator[Any]:
 class Shown:
     """One component in a fresh browser page; notes requests to other hosts, dialogs and page errors."""
 
-    def __init__(self, browser: Any, server: str, component: str, variant: str = "", width: int = 384, scheme: str = "light"):
+    def __init__(
+        self, browser: Any, server: str, component: str, variant: str = "", *, width: int = 384, scheme: str = "light", theme: str = ""
+    ):
+        """`scheme` is the system's; `theme` ("Light", "Dark") is what the user chose in Streamlit's menu."""
         self.context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
+        if theme:
+            self.context.add_init_script(f"localStorage.setItem('stActiveTheme-/-v2', '\"{theme}\"')")
         self.page = self.context.new_page()
         self.foreign: list[str] = []
         self.requests: list[str] = []

@@ -363,7 +363,7 @@ function showKernel(panel) {
     side, ramp(stops, Math.abs(value) / vmax), kernelText(value, largest)));
   box.innerHTML = `<svg width="${wide * side + 1}" height="${tall * side + 1}" role="img" aria-label="${escapeHtml(
     `${kernel.title}: ${kernel.values.map((v) => Number(v.toPrecision(3))).join(', ')}; ${kernel.detail}`)}">${cells.join('')}</svg>`;
-  const unit = largest < 0.1 && side >= 22 ? ', × 0.001' : '';
+  const unit = largest < 0.1 && side >= 22 ? ', ×\u00a00.001' : '';
   title.innerHTML = `<b>${escapeHtml(kernel.title)}</b> <span>${escapeHtml(kernel.detail + unit)}</span>`;
 }
 

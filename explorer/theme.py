@@ -1,6 +1,9 @@
 """Colours, fonts and page CSS: the only place that knows Streamlit's inner class names."""
 
+from pathlib import Path
 from typing import Any
+
+ICON = str(Path(__file__).parent / "assets" / "icon.svg")
 
 FONT = '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, Inter, "Helvetica Neue", Arial, sans-serif'
 CODE_FONT = 'ui-monospace, SFMono-Regular, "SF Mono", Menlo, Consolas, monospace'
@@ -75,6 +78,8 @@ CONFIG: dict[str, Any] = (
 # Held by a browser test: the headline stays at the top when the page scrolls.
 PAGE_CSS = """<style>
 .stMainBlockContainer { padding-left: 0; padding-right: 0; max-width: none }
-[data-testid=stLayoutWrapper]:has(> .st-key-headline) { position: sticky; top: 3.75rem; z-index: 90 }
+[data-testid=stLayoutWrapper]:has(> .st-key-headline_place) { position: sticky; top: 3.75rem; z-index: 90 }
 .st-key-context { position: fixed; top: 10px; right: 24px; z-index: 1000000; width: auto }
+.st-key-pane { padding: 10px 18px 16px }
+.st-key-empty, .st-key-page { padding: 24px }
 </style>"""

@@ -11,7 +11,9 @@ print(bench.refine(seconds=1.0))
 from pruning_core.apply import apply, masked_copy, masks_for, plan_for, uniform_plan
 from pruning_core.data import Dataset, EvalData, Preprocessing
 from pruning_core.errors import PruningError
+from pruning_core.exporters import export
 from pruning_core.loaders import load_data, load_model
+from pruning_core.measure import Report, measure
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan
 from pruning_core.sensitivity.sweep import Request, sweep
@@ -28,13 +30,16 @@ __all__ = [
     "Preprocessing",
     "PruningError",
     "Reference",
+    "Report",
     "Request",
     "Workbench",
     "apply",
+    "export",
     "load_data",
     "load_model",
     "masked_copy",
     "masks_for",
+    "measure",
     "plan_for",
     "sensitivity",
     "sweep",

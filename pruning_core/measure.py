@@ -43,7 +43,7 @@ def measure(
     masked = None if masks is None else masked_copy(model, dict(masks))
     forms = _measured(model, masked, data, progress, cancelled)
     wanted = runtimes if latency else ()
-    times = {name: _latency(model, masked, data.batch(slice(0, batch)), name, seconds, cancelled) for name in wanted}
+    times = {name: latency_of(model, masked, data.batch(slice(0, batch)), name, seconds, cancelled) for name in wanted}
     dense = form_document(forms[0], weights_file(model, None, model.module), latency_document(times, is_dense=True))
     pruned = None
     if masked is not None:
@@ -79,7 +79,7 @@ def _shifted(progress: Progress | None, start: int, total: int) -> Progress | No
     return None if progress is None else lambda done, _: progress(start + done, total)
 
 
-def _latency(
+def latency_of(
     model: Model, masked: nn.Module | None, inputs: Tensor, name: str, seconds: float, cancelled: IsCancelled | None
 ) -> Latency:
     """Compare dense and masked in one runtime; without a masked model the dense one stands for it."""

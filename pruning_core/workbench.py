@@ -55,6 +55,7 @@ class Reference:
         self.dataset = dataset
         self.ranking = Ranking(model, dataset.calibration if dataset else None)
         self._dense: dict[int, Tensor] = {}
+        self._seconds_per_example = 0.0
         self._lock = Lock()
         if dataset:
             check_fits(dataset.validation, model.graph.input_shapes[0], model.graph.output_shape[-1])
@@ -87,8 +88,16 @@ class Reference:
         """Return the dense model's outputs on one chunk, computed once."""
         with self._lock:
             if chunk not in self._dense:
+                started = perf_counter()
                 self._dense[chunk] = self.replay.outputs(self.start(chunk)[0])
+                self._seconds_per_example = (perf_counter() - started) / len(self.chunks[chunk])
             return self._dense[chunk]
+
+    def seconds_for(self, n_cells_by_layer: Mapping[str, int], samples: int) -> float:
+        """Return about how long a sweep of these cells takes, from the time that the dense model took."""
+        self.dense_logits(0)
+        macs = sum(self.replay.fork_macs[name] * n for name, n in n_cells_by_layer.items())
+        return self._seconds_per_example * samples * (1 + macs / max(1, self.model.graph.macs))
 
     @cached_property
     def dense(self) -> Tally:
@@ -163,6 +172,11 @@ class Workbench:
                 if perf_counter() - started >= seconds:
                     break
         return self.estimate()
+
+    @property
+    def started(self) -> bool:
+        """Whether anything of the present plan's accuracy is known."""
+        return self._tally.n > 0
 
     def estimate(self) -> Estimate:
         """Return what is known of the present plan's accuracy so far."""

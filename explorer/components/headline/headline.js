@@ -139,6 +139,18 @@ function paintActions(root, data) {
   if (state.dataset.text !== (data.status || '')) { state.dataset.text = data.status || ''; state.innerHTML = html; }
 }
 
+// While examples are measured or a job runs, Python asks to be asked again. An answer that does not come is asked for anew.
+const ANSWER_WITHIN = 3000;
+function askAgain(headline, data, setTriggerValue) {
+  clearTimeout(headline.timer);
+  if (data.refresh == null) return;
+  const ask = () => {
+    setTriggerValue('tick', { at: Date.now() });
+    headline.timer = setTimeout(ask, ANSWER_WITHIN);
+  };
+  headline.timer = setTimeout(ask, data.refresh);
+}
+
 const headlines = new Map();
 
 export default function mount({ data, parentElement, setTriggerValue }) {
@@ -152,5 +164,10 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   headline.data = data;
   headline.send = (command) => setTriggerValue('command', command);
   paint(headline, data);
-  return () => { headlines.get(parentElement)?.root.remove(); headlines.delete(parentElement); };
+  askAgain(headline, data, setTriggerValue);
+  return () => {
+    clearTimeout(headline.timer);
+    headlines.get(parentElement)?.root.remove();
+    headlines.delete(parentElement);
+  };
 }

@@ -1,0 +1,257 @@
+"""What happens when a component or widget sends something: callbacks, each a few lines on the state."""
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from explorer import jobs, resources, state
+from explorer.rows import from_option, request_for
+from pruning_core import PruningError
+from pruning_core.criteria import CRITERIA
+from pruning_core.granularities import GRANULARITIES
+from pruning_core.plan import LayerPlan
+
+ALL = ["headline", "mixer", "panel"]  # the fragments of Explore
+PREVIEW = 64  # examples
+REFINE_SECONDS = 0.15  # of measuring before the next answer is shown
+
+
+def pick_model() -> None:
+    """Open the chosen sample with its own data."""
+    _open(state.widget("pick_model"))
+
+
+def pick_torchvision() -> None:
+    """Open a torchvision model by name."""
+    name = (state.widget("pick_torchvision") or "").strip()
+    if name:
+        _open(name if name.startswith("torchvision:") else f"torchvision:{name}")
+
+
+def open_sample(name: str) -> None:
+    """Open a sample from the empty page."""
+    _open(name)
+
+
+def _open(spec: str) -> None:
+    try:
+        data = resources.model(spec).data_name
+    except PruningError as error:
+        state.change(notice=str(error), push=state.current().push + 1)
+        return
+    state.open_model(spec, data)
+
+
+def pick_data() -> None:
+    """Take other data for the present model."""
+    state.open_model(state.current().model, state.widget("pick_data") or None)
+
+
+# ---- mixer
+
+
+def mixer_drag() -> None:
+    """A slider moves: the headline shows the exact figures of where it is."""
+    sent = state.widget("mixer").drag
+    if sent:
+        state.view(drag=wishes(sent["changes"]))
+        st.rerun(["headline"])
+
+
+def mixer_commit() -> None:
+    """A change is meant: one step of undo."""
+    _handled(sent := state.widget("mixer").commit)
+    if sent:
+        commit(sent["changes"])
+
+
+def mixer_select() -> None:
+    """Another row is selected."""
+    _handled(sent := state.widget("mixer").select)
+    if sent:
+        select(sent["layer"])
+
+
+def mixer_command() -> None:
+    """A button of the mixer, or a key."""
+    _handled(sent := state.widget("mixer").command)
+    if sent:
+        command(sent)
+
+
+def _handled(sent: dict[str, Any] | None) -> None:
+    if sent and "seq" in sent:
+        state.view(ack=max(sent["seq"], state.current().view.get("ack", 0)))
+
+
+def commit(changes: dict[str, dict[str, Any]]) -> None:
+    """Commit changes as the mixer words them."""
+    state.view(drag=None)
+    state.commit(wishes(changes))
+    st.rerun(ALL)
+
+
+def wishes(changes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Turn the mixer's changes into fields of wishes: a granularity brings its settings and a sparsity it allows."""
+    plan = state.current().plan
+    return {name: _wish(plan.layer(name), dict(fields)) for name, fields in changes.items()}
+
+
+def _wish(before: LayerPlan, fields: dict[str, Any]) -> dict[str, Any]:
+    if "granularity" not in fields and "criterion" not in fields:
+        return fields
+    granularity, chosen = from_option(fields.get("granularity", ""))
+    granularity = granularity or before.granularity
+    criterion = fields.get("criterion", before.criterion)
+    allowed = GRANULARITIES[granularity].settings.keys() | CRITERIA[criterion].settings.keys()
+    settings = {name: value for name, value in before.settings.items() if name in allowed} | chosen
+    fields |= {"granularity": granularity, "criterion": criterion, "settings": settings}
+    if "sparsity" not in fields and "n" in settings and "m" in settings:
+        fields["sparsity"] = 1 - settings["n"] / settings["m"]
+    return fields
+
+
+def select(layer: str) -> None:
+    """Show `layer` in the panel."""
+    state.change(layer=layer)
+    st.rerun(["mixer", "panel"])
+
+
+def command(sent: dict[str, Any]) -> None:
+    """Carry out a command of the headline, the mixer or its note."""
+    kind = sent["kind"]
+    if kind == "edit":
+        commit(sent["changes"])
+    elif kind == "select":
+        select(sent["layer"])
+    elif kind in ("undo", "redo"):
+        state.view(drag=None)
+        (state.undo if kind == "undo" else state.redo)()
+        st.rerun(ALL)
+    elif kind == "tolerance":
+        state.change(tolerance=float(sent["value"]), push=state.current().push + 1)
+        state.write_link()
+        st.rerun(["headline", "mixer"])
+    elif kind == "latency":
+        app = state.current()
+        jobs.start_latency(app.model or "", app.data, app.plan)
+        st.rerun(["headline"])
+    elif kind in ("preview", "measure"):
+        measure_rows(sent.get("layer"))
+        st.rerun(["headline", "mixer"])
+    elif kind == "mask":
+        options = dict(state.current().view.get("weights", {}))
+        state.view(weights=options | {"show_mask": not options.get("show_mask", True)})
+        st.rerun(["panel"])
+    elif kind == "tab":
+        show_tab(sent["index"] - 1)
+
+
+def measure_rows(layer: str | None) -> None:
+    """Preview all layers, or measure one in full, in the ways that the plan prunes them."""
+    app, bench = state.current(), state.workbench()
+    if bench is None or app.data is None:
+        return
+    names = [layer] if layer else [row.name for row in bench.model.graph.layers]
+    ways: dict[str, list[str]] = {}
+    requests = {}
+    for name in names:
+        request = request_for(app.plan.layer(name), samples=None if layer else PREVIEW)
+        requests[repr(request)] = request
+        ways.setdefault(repr(request), []).append(name)
+    for way, members in ways.items():
+        jobs.start_sweep(app.model or "", app.data, replace(requests[way], layers=tuple(members)))
+
+
+# ---- headline and panel
+
+
+def headline_command() -> None:
+    """A button of the headline."""
+    sent = state.widget("headline").command
+    if sent and sent["kind"] != "copy_link":
+        command(sent)
+
+
+def headline_tick() -> None:
+    """The headline asks for news: more examples, or a job's result."""
+    app, bench = state.current(), state.workbench()
+    if not state.widget("headline").tick or bench is None:
+        return
+    finished = bench.dataset is None or bench.refine(REFINE_SECONDS).done
+    follow = finished or jobs.live_sweep(app.model or "", app.data)
+    st.rerun(["headline", "mixer"] if follow else ["headline"])
+
+
+def panel_step() -> None:
+    """Go to the layer above or below."""
+    sent, app, bench = state.widget("panel_head").step, state.current(), state.workbench()
+    if not sent or bench is None:
+        return
+    names = [layer.name for layer in bench.model.graph.layers]
+    here = names.index(app.layer) if app.layer in names else 0
+    select(names[min(len(names) - 1, max(0, here + sent["by"]))])
+
+
+def panel_tab() -> None:
+    """Another tab is chosen."""
+    sent = state.widget("panel_head").tab
+    if sent:
+        state.change(tab=sent["tab"])
+        st.rerun(["panel"])
+
+
+def show_tab(index: int) -> None:
+    """Choose a tab by its place."""
+    from explorer.present import TABS
+
+    if 0 <= index < len(TABS):
+        state.change(tab=TABS[index])
+        st.rerun(["panel"])
+
+
+def weights_options() -> None:
+    """View, order or mask of the heatmap."""
+    sent = state.widget("weights").options
+    if sent:
+        state.view(weights=dict(sent))
+        st.rerun(["panel"])
+
+
+def weights_cell() -> None:
+    """A cell of the heatmap is chosen."""
+    sent = state.widget("weights").cell
+    if sent:
+        state.view(cell=dict(sent) | {"layer": state.current().layer})
+        st.rerun(["panel"])
+
+
+def weights_drag() -> None:
+    """The threshold moves."""
+    sent, layer = state.widget("weights").drag, state.current().layer
+    if sent and layer:
+        state.view(drag={layer: {"sparsity": sent["sparsity"]}})
+        st.rerun(["headline"])
+
+
+def weights_commit() -> None:
+    """The threshold is let go."""
+    sent, layer = state.widget("weights").commit, state.current().layer
+    if sent and layer:
+        commit({layer: {"sparsity": sent["sparsity"]}})
+
+
+def activations_select() -> None:
+    """A row of the activation heatmap is chosen."""
+    sent = state.widget("activations").select
+    if sent:
+        select(sent["layer"])
+
+
+def graph_node() -> None:
+    """A node of the graph is chosen: its layer is selected."""
+    sent = state.widget("graph").node
+    layer = state.current().view.get("graph_layers", {}).get((sent or {}).get("name"))
+    if layer:
+        select(layer)

@@ -1,0 +1,19 @@
+"""The entry script: page settings, navigation, model and data. Run by `explorer.server`."""
+
+import streamlit as st
+
+from explorer import theme
+from explorer.context import pickers
+
+st.set_page_config(page_title="Pruning Explorer", page_icon=theme.ICON, layout="wide")
+st.html(theme.PAGE_CSS)
+page = st.navigation(
+    [
+        st.Page("views/explore.py", title="Explore", default=True),
+        st.Page("views/sensitivity.py", title="Sensitivity"),
+        st.Page("views/export.py", title="Export"),
+    ],
+    position="top",
+)
+pickers()
+page.run()

@@ -1,0 +1,105 @@
+"""The parts of the Export page: a job that writes and checks the files, their downloads, the plan as a table."""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+import pruning_core as pc
+from explorer import jobs, present, state
+from explorer.figures import words
+from pruning_core.exporters import EXPORTERS
+
+MIME = {".json": "application/json", ".html": "text/html", ".py": "text/x-python"}
+WHAT = {
+    "plan.json": "the plan; the command line takes it",
+    "masked.safetensors": "weights with zeros in place, no pickle",
+    "model.onnx": "checked against torch in ONNX Runtime",
+    "load_pruned.py": "builds the model again and loads the weights",
+    "report.json": "every figure, and how it was measured",
+    "report.html": "the same as a page",
+}
+
+
+def files() -> None:
+    """Draw the button that makes the files, its progress, and the downloads."""
+    app = state.current()
+    job = jobs.export_job(app.model, app.data, app.plan)
+    if job is None:
+        st.caption(
+            "Writes the files, measures the pruned model once on test data, and checks the ONNX file against torch."
+        )
+        st.button("Make the files", type="primary", key="make_files", on_click=_make)
+    elif job.live:
+        st.fragment(_waiting, run_every=0.5)(job.id)
+        st.button("Cancel", key="cancel_export", on_click=job.cancel)
+    elif job.state == "done":
+        _downloads(job.result)
+    else:
+        st.warning(job.error or "Stopped. Nothing was written.")
+        st.button("Make the files", type="primary", key="make_files", on_click=_make)
+
+
+def _make() -> None:
+    app = state.current()
+    jobs.start_export(app.model or "", app.data, app.plan)
+
+
+def _waiting(job_id: str) -> None:
+    job = jobs.find(job_id)
+    if job is None or not job.live:
+        st.rerun()
+    st.progress(0.5, text="Waiting for its turn" if job and job.state == "waiting" else "Measuring and writing")
+
+
+def _downloads(result: jobs.Exported) -> None:
+    st.markdown(_certificate(result))
+    for path in result.files:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            figure, unit = words.size(path.stat().st_size)
+            st.download_button(
+                path.name,
+                path.read_bytes(),
+                path.name,
+                MIME.get(path.suffix, "application/octet-stream"),
+                key=f"download:{path.name}",
+                width=190,
+                on_click="ignore",
+            )
+            st.caption(f"{figure} {unit} · {WHAT.get(path.name, _doc(path))}")
+
+
+def _doc(path: Path) -> str:
+    return next((member.doc for member in EXPORTERS.values() if member.file_name == path.name), "")
+
+
+def _certificate(result: jobs.Exported) -> str:
+    """Say in two sentences what was measured and how equal the files are."""
+    report: dict[str, Any] = result.report
+    parts = []
+    masked, dense = report.get("masked"), report.get("dense")
+    if masked and masked.get("accuracy") is not None:
+        low, high = masked["accuracy_interval"]
+        parts.append(
+            f"On {words.count(masked['n'])} test examples: accuracy **{words.percent(masked['accuracy'], 2)}** "
+            f"({words.percent(low, 2)} to {words.percent(high, 2)}), dense {words.percent(dense['accuracy'], 2)}."
+        )
+    difference = (report.get("certificate") or {}).get("masked_vs_onnx_max_abs_diff")
+    if difference is not None:
+        samples = report["certificate"]["samples"]
+        parts.append(
+            f"ONNX Runtime and torch differ by at most {difference:.2g} in any output over {samples} examples."
+        )
+    return "  \n".join(parts)
+
+
+def plan_table(bench: pc.Workbench) -> None:
+    """Draw the plan layer by layer."""
+    rows = present.plan_rows(bench, state.current())
+    st.dataframe(rows, hide_index=True, width="stretch", key="plan_table")
+
+
+def snippet(bench: pc.Workbench) -> None:
+    """Draw the Python that repeats this."""
+    st.markdown("**The same from Python**")
+    st.code(present.snippet(bench, state.current()), language="python")

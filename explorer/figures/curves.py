@@ -1,0 +1,76 @@
+"""Sensitivity curves of chosen layers: one line each with its own marker and dash, interval bands, the tolerance."""
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from explorer.figures import words
+
+MARKERS = ("circle", "square", "triangle-up", "diamond", "cross")
+DASHES = ("solid", "7px,3px", "2px,3px", "9px,3px,2px,3px", "solid")
+COLORS = ("#2f55d4", "#b85600", "#0b7a66", "#9b2f8c", "#7f8896")
+HEIGHT = 330
+
+
+@dataclass(frozen=True)
+class Line:
+    """Drops in points of one layer by sparsity, with 95 % intervals; starts at (0, 0)."""
+
+    name: str
+    levels: tuple[float, ...]
+    drops: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+def sensitivity_curves(lines: list[Line], tolerance: float) -> go.Figure:
+    """Draw the lines; the axis ends at 12 tolerances below zero and curves are cut there, never clamped."""
+    figure = go.Figure()
+    for i, line in enumerate(lines):
+        color = COLORS[i % len(COLORS)]
+        percent = [100 * level for level in line.levels]
+        _band(figure, line, percent, color)
+        figure.add_scatter(
+            x=percent,
+            y=line.drops,
+            mode="lines+markers",
+            name=line.name,
+            line={"color": color, "dash": DASHES[i % len(DASHES)], "width": 2},
+            marker={"symbol": MARKERS[i % len(MARKERS)], "size": 8, "color": color},
+            hovertemplate=line.name.replace("<", "&lt;") + ": %{y:.1f} pt<extra></extra>",
+        )
+    figure.add_hline(y=-tolerance, line={"dash": "dash", "width": 1}, annotation_text=f"tolerance {tolerance:.1f} pt")
+    figure.update_layout(
+        height=HEIGHT,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        hovermode="x unified",
+        showlegend=len(lines) > 1,
+        legend={"orientation": "h", "y": -0.22},
+    )
+    figure.update_xaxes(title_text="sparsity of the one layer, %", range=[0, 100], automargin=True, fixedrange=True)
+    figure.update_yaxes(
+        title_text="change of accuracy, pt", range=[-12 * tolerance, tolerance], automargin=True, fixedrange=True
+    )
+    return figure
+
+
+def _band(figure: go.Figure, line: Line, percent: list[float], color: str) -> None:
+    red, green, blue = (int(color[k : k + 2], 16) for k in (1, 3, 5))
+    figure.add_scatter(
+        x=percent + percent[::-1],
+        y=[*line.high, *reversed(line.low)],
+        fill="toself",
+        fillcolor=f"rgba({red},{green},{blue},0.14)",
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def describe(lines: list[Line]) -> str:
+    """Return the chart in words, for those who cannot see it."""
+    parts = []
+    for line in lines:
+        worst = line.drops[-1]
+        parts.append(f"{line.name} changes accuracy by {words.signed(worst)} points at {100 * line.levels[-1]:.0f} %")
+    return "Change of accuracy over sparsity. " + "; ".join(parts)

@@ -1,0 +1,142 @@
+"""The four headline figures as the headline component draws them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.figures import words
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Shares of right answers (agreement with the dense model where there are no labels)."""
+
+    label: str
+    value: float
+    dense: float
+    interval: tuple[float, float]
+    drop: float
+    drop_interval: tuple[float, float]
+    n: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One latency comparison; milliseconds, ratios to dense."""
+
+    runtime: str
+    dense_ms: float
+    pruned_ms: float
+    ratio: float
+    ratio_interval: tuple[float, float]
+    null_interval: tuple[float, float]
+    difference: bool
+    how: str
+
+
+Drawn = dict[str, Any]
+
+
+def accuracy(known: Accuracy | None, tolerance: float, estimated: bool = False) -> Drawn:
+    """Return the accuracy metric; `tolerance` in points, `estimated` while a slider moves."""
+    if known is None:
+        return _metric("accuracy", "Accuracy", "no data", "–", "", title="Without data there is no accuracy. Add data.")
+    half = 50 * (known.drop_interval[1] - known.drop_interval[0])
+    above = 100 * known.drop < -tolerance
+    refining = known.n < known.total
+    return _metric(
+        "accuracy",
+        known.label,
+        "est. from single layers" if estimated else f"n {words.count(known.n)} · 95 %",
+        words.rounded(100 * known.value),
+        "%",
+        change=words.points(known.drop) if known.drop or known.n else "",
+        tone="warn" if above else "plain",
+        interval=f"± {words.rounded(half)}",
+        dense=f"dense {words.rounded(100 * known.dense)}",
+        busy=refining and not estimated,
+        title=f"n {words.count(known.n)} of {words.count(known.total)} validation examples, Wilson 95 %; "
+        "the change is paired with the dense model on the same examples.",
+        glyph={
+            "kind": "accuracy",
+            "dense": 100 * known.dense,
+            "value": 100 * known.value,
+            "low": 100 * (known.dense + known.drop_interval[0]),
+            "high": 100 * (known.dense + known.drop_interval[1]),
+            "tolerance": 100 * known.dense - tolerance,
+        },
+    )
+
+
+def size(storage: dict[str, int | None]) -> Drawn:
+    """Return the size metric: the smallest encoding of each layer, index cost included."""
+    best, dense = storage["best"] or 0, storage["dense"] or 1
+    named = {name: value for name, value in storage.items() if name != "best" and value is not None}
+    encoding = min(named, key=lambda name: named[name])
+    figure, unit = words.size(best)
+    dense_figure, dense_unit = words.size(dense)
+    return _metric(
+        "size",
+        "Size",
+        f"{'dense' if best == dense else encoding.upper() if encoding == 'csr' else encoding}, fp32",
+        figure,
+        unit,
+        change=words.change(best, dense) if best != dense else "",
+        dense=f"dense {dense_figure}{'' if dense_unit == unit else ' ' + dense_unit}",
+        title="Smallest of dense, bitmask and CSR for each layer, index included. A masked file itself stays dense.",
+        glyph={"kind": "bar", "fraction": best / dense, "null": None},
+    )
+
+
+def flops(macs: int, effective_macs: int) -> Drawn:
+    """Return the FLOPs metric: what runs; what a kernel that skips zeros would do is only the caption."""
+    figure, unit = words.operations(2 * macs)
+    skipped, skipped_unit = words.operations(2 * effective_macs)
+    return _metric(
+        "flops",
+        "FLOPs",
+        f"{skipped} {skipped_unit} skipping zeros" if effective_macs < macs else "as run",
+        figure,
+        unit,
+        change="no change" if effective_macs < macs else "",
+        tone="muted",
+        dense=f"dense {figure}",
+        title="2 × MACs of one example, as run. A mask puts zeros in place; this runtime multiplies by them all the same.",
+        glyph={"kind": "bar", "fraction": 1.0, "null": None},
+    )
+
+
+def latency(speed: Speed | None, state: str, action: Drawn | None) -> Drawn:
+    """Return the latency metric; `state` is none, waiting, measuring or measured."""
+    if speed is None:
+        how = {"waiting": "waiting for a quiet machine", "measuring": "measuring", "failed": "failed"}.get(state)
+        shown = how or "not measured for this plan"
+        return _metric("latency", "Latency", shown, "–", "ms", tone="muted", busy=state == "measuring", action=action)
+    digits = 2 if speed.dense_ms < 10 else 1
+    return _metric(
+        "latency",
+        "Latency",
+        speed.runtime,
+        words.rounded(speed.pruned_ms, digits),
+        "ms",
+        change=f"{words.signed(100 * (speed.ratio - 1))} %" if speed.difference else "no difference",
+        tone="plain" if speed.difference else "muted",
+        dense=f"dense {words.rounded(speed.dense_ms, digits)}",
+        title=f"{speed.how}. Zeros alone do not make this runtime faster.",
+        glyph={"kind": "bar", "fraction": speed.ratio, "null": list(speed.null_interval)},
+        action=action,
+    )
+
+
+def _metric(key: str, label: str, how: str, value: str, unit: str, **more: Any) -> Drawn:
+    blank: Drawn = {
+        "change": "",
+        "tone": "plain",
+        "interval": "",
+        "dense": "",
+        "busy": False,
+        "title": "",
+        "glyph": None,
+        "action": None,
+    }
+    return blank | {"key": key, "label": label, "how": how, "value": value, "unit": unit} | more

@@ -1,0 +1,39 @@
+"""Loaded models, data and dense answers, shared by all sessions; nothing in them depends on a session's plan."""
+
+from threading import Thread
+
+import streamlit as st
+
+import pruning_core as pc
+from pruning_core.plan import LayerPlan
+
+MODELS_KEPT = 8
+
+
+@st.cache_resource(max_entries=MODELS_KEPT, show_spinner="Loading the model")
+def model(spec: str) -> pc.Model:
+    """Return the model named `spec`, traced."""
+    loaded = pc.load_model(spec)
+    _ = loaded.graph, loaded.sha256
+    return loaded
+
+
+@st.cache_resource(max_entries=MODELS_KEPT, show_spinner="Loading the data")
+def dataset(spec: str) -> pc.Dataset:
+    """Return the data named `spec`."""
+    return pc.load_data(spec)
+
+
+@st.cache_resource(max_entries=MODELS_KEPT, show_spinner="Preparing the model")
+def reference(model_spec: str, data_spec: str | None) -> pc.Reference:
+    """Return the dense model's side of every comparison; weights are ranked in the background."""
+    found = pc.Reference(model(model_spec), dataset(data_spec) if data_spec else None)
+    _ = found.replay, found.structure.storage
+    Thread(target=_rank_all, args=(found,), name="ranking", daemon=True).start()
+    return found
+
+
+def _rank_all(reference: pc.Reference) -> None:
+    """Rank every layer in the way that new plans start with, so that the first move of a slider is quick."""
+    for layer in reference.model.graph.layers:
+        reference.ranking.ranks(layer.name, LayerPlan())

@@ -1,0 +1,181 @@
+"""From the core's objects to plain rows for the mixer: what each layer is, what is known of its drop, what fits it."""
+
+from functools import lru_cache
+from typing import Any
+
+import pruning_core as pc
+from explorer import jobs
+from explorer.state import ExplorerState
+from pruning_core.criteria import CRITERIA
+from pruning_core.granularities import GRANULARITIES
+from pruning_core.layers import Layer
+from pruning_core.plan import LayerPlan
+from pruning_core.ranking import refuses
+from pruning_core.sensitivity.cells import Cell
+
+Row = dict[str, Any]
+
+
+def mixer_rows(bench: pc.Workbench, state: ExplorerState) -> list[Row]:
+    """Return all rows: prunable layers in the model's order, then what cannot be pruned, with the reason."""
+    graph = bench.model.graph
+    total_params, total_macs = max(1, graph.params), max(1, graph.macs)
+    rows = [_row(bench, state, layer, layer.params / total_params, layer.macs / total_macs) for layer in graph.layers]
+    return rows + [
+        {
+            "name": other.name,
+            "kind": f"parameter · {' × '.join(map(str, other.shape))}",
+            "prunable": False,
+            "why_not": f"{other.why[0].upper()}{other.why[1:]}.",
+            "share_params": other.params / total_params,
+            "share_macs": 0.0,
+        }
+        for other in graph.not_prunable
+    ]
+
+
+def _row(bench: pc.Workbench, state: ExplorerState, layer: Layer, share_params: float, share_macs: float) -> Row:
+    wish = state.plan.layer(layer.name)
+    curve, cells = _curve(state, layer.name, wish)
+    layout = bench.ranking.layout(layer.name, wish)
+    menus = _menus(bench.reference, layer.name)
+    return {
+        "name": layer.name,
+        "kind": kind(layer),
+        "prunable": True,
+        "why_not": None,
+        "n_weights": layer.n_weights,
+        "share_params": share_params,
+        "share_macs": share_macs,
+        "sparsity": wish.sparsity,
+        "granularity": option_value(wish.granularity, granularity_settings(wish)),
+        "criterion": wish.criterion,
+        "locked": wish.locked,
+        "steps": list(layout.steps) if layout.steps else None,
+        "max_sparsity": (layout.blocks_per_arena - 1) / layout.blocks_per_arena,
+        "curve": curve,
+        "drop": _drop(state, layer.name, wish, curve, cells),
+        "bytes_per_weight": 4,
+        "granularities": menus[0],
+        "criteria": menus[1],
+    }
+
+
+def kind(layer: Layer) -> str:
+    """Return `conv 3×3 · 16 → 32`, `linear · 784 → 300`."""
+    out, inputs, *kernel = layer.weight_shape
+    size = f" {'×'.join(map(str, kernel))}" if kernel else ""
+    word = layer.kind.rstrip("123d") if layer.kind.startswith("conv") else "linear"
+    if layer.groups == out and inputs == 1 and kernel:
+        return f"depthwise{size} · {out}"
+    grouped = f" · {layer.groups} groups" if layer.groups > 1 else ""
+    return f"{word.replace('_', ' ')}{size} · {inputs * layer.groups} → {out}{grouped}"
+
+
+def option_value(granularity: str, settings: dict[str, Any]) -> str:
+    """Return the menu's value for a granularity with its settings: `n_m?m=4&n=2`."""
+    text = "&".join(f"{key}={value}" for key, value in sorted(settings.items()))
+    return f"{granularity}?{text}" if text else granularity
+
+
+def from_option(value: str) -> tuple[str, dict[str, Any]]:
+    """Undo `option_value`."""
+    name, _, text = value.partition("?")
+    pairs = (pair.split("=", 1) for pair in text.split("&") if pair)
+    return name, {key: int(number) if number.lstrip("-").isdigit() else number for key, number in pairs}
+
+
+def granularity_settings(wish: LayerPlan) -> dict[str, Any]:
+    """Return the settings of the wish's granularity, defaults filled in, so that equal ones look equal."""
+    specs = GRANULARITIES[wish.granularity].settings
+    return {name: wish.settings.get(name, spec.default) for name, spec in specs.items() if not spec.choices} | {
+        name: wish.settings[name]
+        for name, spec in specs.items()
+        if spec.choices and wish.settings.get(name, spec.default) != spec.default
+    }
+
+
+def criterion_settings(wish: LayerPlan) -> dict[str, Any]:
+    """Return the settings that belong to the wish's criterion."""
+    return {name: value for name, value in wish.settings.items() if name in CRITERIA[wish.criterion].settings}
+
+
+@lru_cache(maxsize=4096)
+def _menus(reference: pc.Reference, name: str) -> tuple[list[Row], list[Row]]:
+    """Return the granularities and criteria of one layer; what does not fit says why."""
+    granularities = []
+    for granularity in GRANULARITIES.values():
+        for preset in granularity.presets:
+            why = refuses(reference.ranking, name, LayerPlan(granularity=granularity.name, settings=preset))
+            option = {"value": option_value(granularity.name, preset), "label": granularity.label_of(**preset)}
+            granularities.append(option | ({"disabled": _short(why, name)} if why else {}))
+    criteria = []
+    for criterion in CRITERIA.values():
+        why = _criterion_refused(reference, name, criterion.needs)
+        criteria.append({"value": criterion.name, "label": criterion.label} | ({"disabled": why} if why else {}))
+    return granularities, criteria
+
+
+def _criterion_refused(reference: pc.Reference, name: str, needs: frozenset[str]) -> str | None:
+    if "bn_scale" in needs and reference.model.graph.layer(name).batch_norm is None:
+        return "no batch norm follows"
+    if needs - {"bn_scale"} and reference.dataset is None:
+        return "needs data"
+    if "gradient" in needs and reference.dataset and reference.dataset.calibration.targets is None:
+        return "needs labels"
+    return None
+
+
+def _short(why: str, name: str) -> str:
+    return why.removeprefix(f"{name}: ").split(";")[0]
+
+
+def request_for(wish: LayerPlan, **fields: Any) -> pc.Request:
+    """Return the request that would measure a layer pruned in the way of `wish`."""
+    settings = granularity_settings(wish) | criterion_settings(wish)
+    return pc.Request(granularity=wish.granularity, criterion=wish.criterion, settings=settings, **fields)
+
+
+def _curve(state: ExplorerState, name: str, wish: LayerPlan) -> tuple[Row | None, tuple[Cell, ...]]:
+    known = jobs.curves(state.model or "", state.data, request_for(wish))
+    cells = known.of_layer(name) if known else ()
+    if not cells:
+        return None, ()
+    drops = [0.0, *(100 * cell.drop for cell in cells)]
+    curve = {
+        "levels": [0.0, *(cell.sparsity for cell in cells)],
+        "drops": drops,
+        "low": [0.0, *(100 * cell.drop_interval[0] for cell in cells)],
+        "high": [0.0, *(100 * cell.drop_interval[1] for cell in cells)],
+        "preview": not all(cell.done and cell.tally.n > PREVIEW for cell in cells),
+    }
+    return curve, cells
+
+
+PREVIEW = 64  # a curve of so few examples is drawn as a preview
+
+
+def _drop(state: ExplorerState, name: str, wish: LayerPlan, curve: Row | None, cells: tuple[Cell, ...]) -> Row:
+    if wish.sparsity == 0:
+        return {"state": "dense", "value": 0.0, "half": 0.0, "n": 0, "text": None}
+    if curve is None:
+        return {"state": "none", "value": None, "half": None, "n": 0, "text": "not measured"}
+    exact = next((cell for cell in cells if abs(cell.sparsity - wish.sparsity) < 5e-5), None)
+    if exact is None:
+        value, half = interpolate(curve, wish.sparsity)
+        return {"state": "est", "value": value, "half": half, "n": min(c.tally.n for c in cells), "text": None}
+    low, high = exact.drop_interval
+    half = 50 * (high - low)
+    return {"state": "known", "value": 100 * exact.drop, "half": half, "n": exact.tally.n, "text": None}
+
+
+def interpolate(curve: Row, sparsity: float) -> tuple[float, float]:
+    """Return drop and half interval, in points, on the line through the measured levels; past the last one its own."""
+    levels = curve["levels"]
+    k = next((i for i, level in enumerate(levels) if level >= sparsity), len(levels) - 1) or 1
+    part = min(1.0, (sparsity - levels[k - 1]) / (levels[k] - levels[k - 1]))
+
+    def between(values: list[float]) -> float:
+        return values[k - 1] + part * (values[k] - values[k - 1])
+
+    return between(curve["drops"]), (between(curve["high"]) - between(curve["low"])) / 2

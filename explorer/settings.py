@@ -1,0 +1,14 @@
+"""What the command line hands to the pages: both run in one process."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Settings:
+    """`model` and `data` are what the user named at start; they are offered beside the samples."""
+
+    model: str | None = None
+    data: str | None = None
+
+
+SETTINGS = Settings()

@@ -1,0 +1,214 @@
+"""The only file that knows the session exists: one frozen state, its history, its link, and the session's workbench."""
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import streamlit as st
+
+import pruning_core as pc
+from explorer import resources
+from explorer.settings import SETTINGS
+from pruning_core.plan import Plan
+
+LINK_VERSION = 1
+HISTORY = 100
+_STATE, _BENCH = "explorer_state", "explorer_workbench"
+
+
+@dataclass(frozen=True)
+class ExplorerState:
+    """What the user sees and chose; model objects are not state, `resources` resolves the names."""
+
+    model: str | None = None
+    data: str | None = None
+    plan: Plan = field(default_factory=Plan)
+    past: tuple[Plan, ...] = ()
+    future: tuple[Plan, ...] = ()
+    layer: str | None = None
+    tolerance: float = 1.0  # points
+    tab: str = "Weights"
+    push: int = 0  # grows whenever Python changed what components show
+    notice: str = ""  # one sentence about what was refused
+    view: Mapping[str, Any] = field(default_factory=dict)  # options of single views
+    compared: tuple[str, ...] = ()  # layers whose curves are drawn
+    export_id: str = ""
+
+
+def current() -> ExplorerState:
+    """Return the session's state; the first call of a session reads the link."""
+    if _STATE not in st.session_state:
+        st.session_state[_STATE] = _from_link()
+    state: ExplorerState = st.session_state[_STATE]
+    return state
+
+
+def change(**fields: Any) -> ExplorerState:
+    """Replace fields of the state."""
+    st.session_state[_STATE] = replace(current(), **fields)
+    return current()
+
+
+def view(**options: Any) -> ExplorerState:
+    """Replace options of single views."""
+    return change(view=dict(current().view) | options)
+
+
+def widget(key: str) -> Any:
+    """Return what the component or widget with this key last sent."""
+    return st.session_state.get(key)
+
+
+def workbench() -> pc.Workbench | None:
+    """Return the session's workbench on the chosen model and data, holding the present plan."""
+    state = current()
+    if state.model is None:
+        return None
+    key = (state.model, state.data)
+    kept = st.session_state.get(_BENCH)
+    if kept is None or kept[0] != key:
+        reference = resources.reference(state.model, state.data)
+        kept = (key, pc.Workbench(reference.model, reference=reference))
+        st.session_state[_BENCH] = kept
+    bench: pc.Workbench = kept[1]
+    if bench.plan != state.plan:
+        _hand_over(bench, state.plan)
+    return bench
+
+
+def _hand_over(bench: pc.Workbench, plan: Plan) -> None:
+    """Give the state's plan to the workbench; a plan that does not fit this model is dropped with a notice."""
+    try:
+        bench.set_plan(plan if plan.model.sha256 else plan.model_copy(update={"model": bench.plan.model}))
+    except pc.PruningError as error:
+        change(notice=str(error), push=current().push + 1)
+    change(plan=bench.plan)
+
+
+def open_model(model: str | None, data: str | None) -> None:
+    """Take another model and data and begin with a dense plan; on a refusal everything stays as it was."""
+    try:
+        reference = resources.reference(model, data) if model else None
+    except pc.PruningError as error:
+        change(notice=str(error))
+        return
+    layers = reference.model.graph.layers if reference else ()
+    plan = pc.plan_for(reference.model) if reference else Plan()
+    first = layers[0].name if layers else None
+    change(model=model, data=data, plan=plan, past=(), future=(), layer=first, notice="", compared=(), export_id="")
+    change(push=current().push + 1)
+    write_link()
+
+
+def commit(changes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Change wishes of layers as one step of undo; a refusal becomes the notice and nothing changes."""
+    try:
+        adopt(current().plan.with_layers({name: dict(fields) for name, fields in changes.items()}))
+    except pc.PruningError as error:
+        change(notice=str(error), push=current().push + 1)
+
+
+def adopt(plan: Plan) -> None:
+    """Take `plan` as one step of undo; raises PruningError when it does not fit."""
+    bench, before = workbench(), current().plan
+    if bench is None or plan == before:
+        return
+    bench.set_plan(plan)
+    past = (*current().past, before)[-HISTORY:]
+    change(plan=plan, past=past, future=(), notice="", push=current().push + 1)
+    write_link()
+
+
+def undo() -> None:
+    """Go one plan back and select the layer that changed."""
+    state = current()
+    if state.past:
+        _step(state.past[-1], past=state.past[:-1], future=(state.plan, *state.future))
+
+
+def redo() -> None:
+    """Take back the last undo."""
+    state = current()
+    if state.future:
+        _step(state.future[0], past=(*state.past, state.plan), future=state.future[1:])
+
+
+def _step(plan: Plan, **fields: Any) -> None:
+    before = current()
+    moved = [n for n in plan.layers.keys() | before.plan.layers.keys() if plan.layer(n) != before.plan.layer(n)]
+    layer = moved[0] if len(moved) == 1 else before.layer
+    change(plan=plan, layer=layer, notice="", push=before.push + 1, **fields)
+    workbench()
+    write_link()
+
+
+def write_link() -> None:
+    """Put the state into the address, so that a reload or another person sees the same."""
+    st.query_params["s"] = to_link(current())
+
+
+def to_link(state: ExplorerState) -> str:
+    """Return the state as text for an address."""
+    plan = state.plan.model_dump(mode="json", exclude_defaults=True)
+    document = {
+        "v": LINK_VERSION,
+        "model": state.model,
+        "data": state.data,
+        "plan": plan,
+        "layer": state.layer,
+        "tolerance": state.tolerance,
+    }
+    return base64.urlsafe_b64encode(zlib.compress(json.dumps(document).encode(), 9)).decode().rstrip("=")
+
+
+def from_link(text: str) -> ExplorerState:
+    """Read `to_link`; anything else gives the start state with a notice."""
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        unpacker = zlib.decompressobj()
+        raw = unpacker.decompress(base64.urlsafe_b64decode(padded), 1 << 20)
+        document = json.loads(raw)
+        if document["v"] != LINK_VERSION:
+            raise ValueError("another version")
+        plan = Plan.from_json(json.dumps({"version": 1} | document["plan"]))
+        return ExplorerState(
+            model=document["model"],
+            data=document["data"],
+            plan=plan,
+            layer=document["layer"],
+            tolerance=float(document["tolerance"]),
+        )
+    except (ValueError, KeyError, TypeError, zlib.error, pc.PruningError):
+        return ExplorerState(notice="The link could not be read, so this is a fresh start.")
+
+
+def _from_link() -> ExplorerState:
+    if "s" in st.query_params:
+        return _opened(from_link(st.query_params["s"]))
+    if SETTINGS.model:
+        return _opened(ExplorerState(model=SETTINGS.model, data=SETTINGS.data))
+    return ExplorerState()
+
+
+def _opened(state: ExplorerState) -> ExplorerState:
+    """Load what the state names; a model, data, plan or layer that is not to be had becomes a notice."""
+    if state.model is None:
+        return state
+    try:
+        data = state.data or resources.model(state.model).data_name
+        reference = resources.reference(state.model, data)
+    except pc.PruningError as error:
+        return ExplorerState(notice=str(error))
+    graph, plan, notice = reference.model.graph, state.plan, state.notice
+    try:
+        bench = pc.Workbench(reference.model, reference=reference)
+        bench.exact(plan)
+    except pc.PruningError as error:
+        plan, notice = Plan(), str(error)
+    if not plan.model.sha256:
+        plan = plan.model_copy(update={"model": bench.plan.model})
+    layer = state.layer if state.layer in graph.by_name else graph.layers[0].name if graph.layers else None
+    return replace(state, data=data, plan=plan, layer=layer, notice=notice, push=1)

@@ -1,0 +1,230 @@
+"""The parts of the Sensitivity page: job bar, toolbar, heatmap, curves, limits as a plan."""
+
+from typing import Any
+
+import streamlit as st
+
+from explorer import jobs, present, state
+from explorer.components import declare
+from explorer.controls import setting
+from explorer.figures import curves, words
+from explorer.figures.heatmap import heatmap
+from explorer.rows import option_value, request_for
+from explorer.theme import DAMAGE
+from pruning_core import PruningError, Request
+from pruning_core.criteria import CRITERIA
+from pruning_core.granularities import GRANULARITIES
+from pruning_core.plan import LayerPlan
+from pruning_core.sensitivity.cells import Sweep
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+POLL_SECONDS = 0.5
+
+
+@st.fragment(key="headline")
+def headline() -> None:
+    """Draw the slim headline."""
+    bench = state.workbench()
+    if bench:
+        data = present.headline(bench, state.current(), form="slim")
+        declare("headline")(key="headline_slim", data=data, on_tick_change=_tick)
+
+
+def _tick() -> None:
+    bench = state.workbench()
+    if bench and bench.dataset:
+        bench.refine(0.15)
+    st.rerun(["headline"])
+
+
+def _live() -> jobs.Job | None:
+    app = state.current()
+    return jobs.live_sweep(app.model or "", app.data)
+
+
+def job_bar() -> None:
+    """Draw progress, time left and Cancel of the sweep that runs on this model and data, whoever started it."""
+    job = _live()
+    if job is None:
+        return
+    with st.container(key="job_bar", horizontal=True, vertical_alignment="center", gap="small"):
+        st.fragment(_progress, run_every=POLL_SECONDS)(job.id)
+        st.button("Cancel", key="cancel_sweep", on_click=job.cancel)
+
+
+def _progress(job_id: str) -> None:
+    job = jobs.find(job_id)
+    if job is None or not job.live:
+        st.rerun()
+        return
+    progress = job.progress
+    if progress is None:
+        st.progress(0.0, text="Waiting for its turn" if job.state == "waiting" else "Preparing")
+        return
+    cell, left = progress.cell, words.duration(progress.seconds_left)
+    done = f"{progress.cells_done} of {progress.cells_total} cells · about {left} left"
+    st.progress(
+        min(1.0, progress.share), text=f"Measuring `{cell.layer}` at {words.percent(cell.sparsity, 0)} · {done}"
+    )
+
+
+def toolbar() -> None:
+    """Draw the choices of a sweep and its button."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="sweep_tools"):
+        st.subheader("How much can each layer lose?", width="stretch")
+        options = [(g.name, preset) for g in GRANULARITIES.values() for preset in g.presets]
+        labels = [GRANULARITIES[name].label_of(**preset) for name, preset in options]
+        chosen = st.selectbox(
+            "Granularity", range(len(options)), format_func=labels.__getitem__, key="sweep_g", width=130
+        )
+        criterion = st.selectbox(
+            "Criterion", list(CRITERIA), format_func=lambda name: CRITERIA[name].label, key="sweep_c", width=150
+        )
+        levels = st.multiselect(
+            "Levels",
+            LEVELS,
+            default=LEVELS,
+            format_func=lambda level: words.percent(level, 0),
+            key="sweep_l",
+            width=230,
+        )
+        total = len(state.workbench().dataset.validation)  # type: ignore[union-attr]
+        samples = st.number_input("Samples", 16, total, value=min(2000, total), step=100, key="sweep_n", width=120)
+        name, preset = options[chosen]
+        wish = LayerPlan(granularity=name, criterion=criterion, settings=preset | _settings(name, criterion, preset))
+        request = request_for(wish, levels=tuple(levels), samples=int(samples))
+        state.view(sweep=request)
+        st.button(
+            _button_text(request),
+            type="primary",
+            key="start_sweep",
+            on_click=_start,
+            args=(request,),
+            disabled=not levels,
+        )
+
+
+def _settings(granularity: str, criterion: str, preset: dict[str, Any]) -> dict[str, Any]:
+    specs = GRANULARITIES[granularity].settings | CRITERIA[criterion].settings
+    if not specs:
+        return {}
+    with st.popover("Settings"):
+        key = option_value(granularity, preset) + criterion
+        return {name: setting(s, preset.get(name, s.default), f"sweep:{key}:{name}") for name, s in specs.items()}
+
+
+def _button_text(request: Request) -> str:
+    return "Sweeping" if _live() else "Sweep again" if _known(request) else "Sweep"
+
+
+def _start(request: Request) -> None:
+    app = state.current()
+    jobs.start_sweep(app.model or "", app.data or "", request)
+
+
+def _known(request: Request) -> Sweep | None:
+    app = state.current()
+    return jobs.curves(app.model or "", app.data, request)
+
+
+def results() -> None:
+    """Draw heatmap and curves; they follow a running sweep."""
+    st.fragment(_results, run_every=1.0 if _live() else None, key="sweep_results")()
+
+
+def _results() -> None:
+    app, bench = state.current(), state.workbench()
+    request: Request = app.view["sweep"]
+    known = _known(request)
+    if bench is None:
+        return
+    if known is None:
+        _nothing_yet(bench, request)
+        return
+    left, right = st.columns([940, 450], gap="medium")
+    with left:
+        data = heatmap(
+            layers=[(layer.name, layer.params / bench.model.graph.params) for layer in bench.model.graph.layers],
+            cells=present.cells(known),
+            levels=sorted({cell.sparsity for cell in known.cells}),
+            tolerance=app.tolerance,
+            chosen=list(app.compared),
+            plan={name: wish.sparsity for name, wish in app.plan.layers.items()},
+            running=_running_cell(),
+            total=present.sweep_total(known, bench),
+        )
+        declare("sweep")(key="sweep", data=data | {"scale": DAMAGE}, on_set_change=_set, on_curves_change=_curves)
+    with right:
+        _selected(app, known)
+        _limits(bench, known, request)
+
+
+def _nothing_yet(bench: Any, request: Request) -> None:
+    cells = {layer.name: len(request.levels) for layer in bench.model.graph.layers}
+    time = words.duration(bench.reference.seconds_for(cells, request.samples or 1))
+    st.caption(f"No curves yet for this way of pruning. A sweep of all {len(cells)} layers takes about {time}.")
+
+
+def _running_cell() -> tuple[str, float] | None:
+    job = _live()
+    return (job.progress.cell.layer, job.progress.cell.sparsity) if job and job.progress else None
+
+
+def _set() -> None:
+    sent, app = state.widget("sweep").set, state.current()
+    request: Request = app.view["sweep"]
+    if sent:
+        fields = {"granularity": request.granularity, "criterion": request.criterion, "settings": request.settings}
+        state.commit({sent["layer"]: fields | {"sparsity": sent["level"]}})
+        state.change(layer=sent["layer"])
+        st.rerun(["headline", "sweep_results"])
+
+
+def _curves() -> None:
+    sent = state.widget("sweep").curves
+    if sent:
+        state.change(compared=tuple(sent["chosen"]))
+        st.rerun(["sweep_results"])
+
+
+def _selected(app: state.ExplorerState, known: Sweep) -> None:
+    chosen = [name for name in app.compared if known.of_layer(name)] or present.default_layers(known)
+    st.markdown(f"**Selected layers** {len(chosen)} of {len({cell.layer for cell in known.cells})}")
+    lines = [present.curve_line(known, name) for name in chosen]
+    figure = curves.sensitivity_curves(lines, app.tolerance)
+    st.plotly_chart(figure, key="sweep_curves", config={"displayModeBar": False}, alt=curves.describe(lines))
+
+
+def _limits(bench: Any, known: Sweep, request: Request) -> None:
+    """Offer the largest sparsity of each layer within tolerance as a plan, and say what they cost together."""
+    app = state.current()
+    limits = present.limits(bench, known, request, app.tolerance)
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Use these limits as a plan", type="primary", key="use_limits", on_click=_use, args=(limits, request),
+            disabled=not any(limits.values()),
+        )  # fmt: skip
+        st.download_button("Save sweep", present.sweep_json(known), "sweep.json", "application/json", key="save_sweep")
+    if app.notice:
+        st.warning(app.notice)
+    if app.view.get("limits_plan") == app.plan.to_json() and bench.started:
+        estimate = bench.estimate()
+        half = 50 * (estimate.drop_interval[1] - estimate.drop_interval[0])
+        st.caption(
+            "Each layer is pruned alone. All limits at once give "
+            f"**{words.signed(100 * estimate.drop)} ± {words.rounded(half)} pt**, measured on {words.count(estimate.n)}."
+        )
+    else:
+        st.caption(
+            "Each layer is pruned alone. Together they lose more; the headline measures it once they are a plan."
+        )
+
+
+def _use(limits: dict[str, float], request: Request) -> None:
+    fields = {"granularity": request.granularity, "criterion": request.criterion, "settings": request.settings}
+    changes = {name: fields | {"sparsity": limit} for name, limit in limits.items() if limit > 0}
+    try:
+        state.adopt(state.current().plan.with_layers(changes))
+        state.view(limits_plan=state.current().plan.to_json())
+    except PruningError as error:
+        state.change(notice=str(error))

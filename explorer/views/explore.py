@@ -1,0 +1,48 @@
+"""Explore: the headline, the mixer, and the selected layer."""
+
+import streamlit as st
+
+from explorer import actions, empty, present, state
+from explorer.components import declare
+from explorer.panel import panel
+
+
+@st.fragment(key="headline")
+def headline() -> None:
+    """Draw the four figures."""
+    bench = state.workbench()
+    if bench:
+        data = present.headline(bench, state.current())
+        declare("headline")(
+            key="headline",
+            data=data,
+            on_command_change=actions.headline_command,
+            on_tick_change=actions.headline_tick,
+        )
+
+
+@st.fragment(key="mixer")
+def mixer() -> None:
+    """Draw the table of layers."""
+    bench = state.workbench()
+    if bench:
+        declare("mixer")(
+            key="mixer",
+            data=present.mixer(bench, state.current()),
+            on_drag_change=actions.mixer_drag,
+            on_commit_change=actions.mixer_commit,
+            on_select_change=actions.mixer_select,
+            on_command_change=actions.mixer_command,
+        )
+
+
+if state.workbench() is None:
+    empty.no_model()
+else:
+    with st.container(key="headline_place", gap=None):
+        headline()
+    left, right = st.columns([1020, 420], gap=None)
+    with left:
+        mixer()
+    with right:
+        panel()

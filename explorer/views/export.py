@@ -1,0 +1,25 @@
+"""Export: the files of the chosen configuration, each checked, and the snippet that repeats it."""
+
+import streamlit as st
+
+from explorer import empty, state
+from explorer.exports import files, plan_table, snippet
+from explorer.present import removes_something
+from explorer.sweeps import headline
+
+bench = state.workbench()
+if bench is None:
+    empty.no_model()
+else:
+    with st.container(key="headline_place", gap=None):
+        headline()
+    with st.container(key="page", gap="small"):
+        st.subheader("Take it with you")
+        if removes_something(state.current().plan):
+            files()
+            plan_table(bench)
+            snippet(bench)
+        else:
+            st.caption(
+                "The plan removes nothing yet. Move a slider in Explore, or use a sweep's limits, then come back."
+            )

@@ -1,0 +1,20 @@
+"""Sensitivity: what each layer can lose, swept in the background."""
+
+import streamlit as st
+
+from explorer import empty, state
+from explorer.sweeps import headline, job_bar, results, toolbar
+
+bench = state.workbench()
+if bench is None:
+    empty.no_model()
+elif bench.dataset is None:
+    headline()
+    empty.no_data()
+else:
+    with st.container(key="headline_place", gap=None):
+        headline()
+    job_bar()
+    with st.container(key="page", gap="small"):
+        toolbar()
+        results()

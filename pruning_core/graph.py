@@ -82,14 +82,19 @@ def _export(module: nn.Module, examples: tuple[Tensor, ...]) -> fx.GraphModule:
             program = torch.export.export(module, examples, dynamic_shapes=dynamic).run_decompositions({})
             graph_module = cast(fx.GraphModule, program.module())
     except Exception as error:
-        reason = str(error).strip().split("\n")[0][:200]
-        shapes = [tuple(example.shape) for example in examples]
-        raise ModelError(f"the model cannot be traced at inputs {shapes}: {reason}") from None
+        raise _untraceable(examples, error) from None
     for node in list(graph_module.graph.nodes):
         if node.op == "call_module" and not node.users:  # the guard that export adds
             graph_module.graph.erase_node(node)
     graph_module.recompile()
     return graph_module
+
+
+def _untraceable(examples: tuple[Tensor, ...], error: Exception) -> ModelError:
+    reason = str(error).strip().split("\n")[0][:200]
+    return ModelError(
+        f"the model cannot be traced at inputs {[tuple(example.shape) for example in examples]}: {reason}"
+    )
 
 
 class _Shapes(fx.Interpreter):
@@ -109,8 +114,11 @@ class _Shapes(fx.Interpreter):
 
 def _describe(module: fx.GraphModule, examples: tuple[Tensor, ...]) -> ModelGraph:
     interpreter = _Shapes(module)
-    with torch.no_grad():
-        output = interpreter.run(*examples)
+    try:
+        with torch.no_grad():
+            output = interpreter.run(*examples)
+    except Exception as error:  # such as shapes that depend on values
+        raise _untraceable(examples, error) from None
     first = output[0] if isinstance(output, (tuple, list)) else output
     if not isinstance(first, Tensor):
         raise ModelError(f"the model returns {type(first).__name__}; a model that returns a tensor works")
@@ -134,11 +142,11 @@ def _count_macs(module: fx.GraphModule, shapes: dict[str, tuple[int, ...]]) -> t
     macs: dict[str, int] = {}
     unknown: dict[str, None] = {}
     for node in module.graph.nodes:
-        if node.op != "call_function" or not operator(node).startswith("aten."):
-            continue
+        if not isinstance(node.target, (torch._ops.OpOverload, torch._ops.HigherOrderOperator)):
+            continue  # inputs, parameters, and arithmetic on sizes
         if operator(node) in MACS:
             arguments = [shapes[a.name] for a in node.args if isinstance(a, fx.Node)]
             macs[node.name] = MACS[operator(node)](shapes[node.name], arguments) // TRACE_BATCH
-        elif operator(node).split(".")[1] not in FREE:
+        elif operator(node).removeprefix("aten.").split(".")[0] not in FREE:
             unknown[operator(node)] = None
     return macs, tuple(unknown)

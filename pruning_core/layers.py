@@ -122,13 +122,15 @@ def find_layers(module: fx.GraphModule, macs_by_node: dict[str, int]) -> tuple[L
 
 def _uses(module: fx.GraphModule) -> Iterator[_Use]:
     parameters = dict(module.named_parameters(remove_duplicate=False))
+    first = {id(parameter): name for name, parameter in module.named_parameters()}  # tied names answer to their first
     for node in module.graph.nodes:
         if operator(node) not in WEIGHT_USES:
             continue
         source, kind = _weight_of(node)
         weight = parameters.get(str(source.target)) if source.op == "get_attr" else None
         if weight is not None and weight.numel() and (weight.dim() == 2 or kind.startswith("conv")):
-            yield _Use(node, str(source.target), kind, _groups(node, kind), _bias(node, WEIGHT_USES[operator(node)][0]))
+            bias = parameters.get(_bias(node, WEIGHT_USES[operator(node)][0]))
+            yield _Use(node, first[id(weight)], kind, _groups(node, kind), None if bias is None else first[id(bias)])
 
 
 def _weight_of(node: fx.Node) -> tuple[fx.Node, str]:
@@ -151,10 +153,10 @@ def _groups(node: fx.Node, kind: str) -> int:
     return int(node.args[position]) if kind.startswith("conv") and len(node.args) > position else 1  # type: ignore[arg-type]
 
 
-def _bias(node: fx.Node, weight_position: int) -> str | None:
+def _bias(node: fx.Node, weight_position: int) -> str:
     position = 0 if operator(node) == "aten.addmm.default" else weight_position + 1
     bias = node.args[position] if len(node.args) > position else None
-    return str(bias.target) if isinstance(bias, fx.Node) and bias.op == "get_attr" else None
+    return str(bias.target) if isinstance(bias, fx.Node) and bias.op == "get_attr" else ""
 
 
 def _layer(module: fx.GraphModule, uses: list[_Use], macs_by_node: dict[str, int]) -> Layer:

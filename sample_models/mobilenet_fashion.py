@@ -56,9 +56,8 @@ class MobileNetFashion(nn.Module):
         self.bn1 = nn.BatchNorm2d(24)
         self.activation = nn.Hardswish()
         self.layers = nn.Sequential(
-            InvertedResidual(24, 24, stride=1, expansion=3),
-            InvertedResidual(24, 24, stride=1, expansion=3),
-            InvertedResidual(24, 48, stride=2, expansion=4),
+            InvertedResidual(24, 24, stride=1, expansion=2),
+            InvertedResidual(24, 48, stride=2, expansion=3),
             InvertedResidual(48, 48, stride=1, expansion=4),
             InvertedResidual(48, 48, stride=1, expansion=4),
         )

@@ -24,6 +24,6 @@ RECIPES: dict[str, Recipe] = {
     "resnet_fashion": Recipe(
         epochs=18, optimizer="sgd", peak_lr=0.15, weight_decay=5e-4, with_flip=True, with_bf16=True
     ),
-    "mobilenet_fashion": Recipe(epochs=16, optimizer="adamw", peak_lr=5e-3, weight_decay=0.05, with_flip=True),
+    "mobilenet_fashion": Recipe(epochs=10, optimizer="adamw", peak_lr=5e-3, weight_decay=0.05, shift=1, with_flip=True),
     "vit_fashion": Recipe(epochs=20, optimizer="adamw", peak_lr=2e-3, weight_decay=0.05, shift=1, with_flip=True),
 }

@@ -450,11 +450,11 @@ def test_enter_opens_the_fields_of_a_row(open_mixer: Any) -> None:
 def test_many_rows_have_stages_and_an_overview(open_mixer: Any) -> None:
     mixer = open_mixer("rows=105")
     assert mixer.page.locator(".stage-head .nm").all_inner_texts() == ["layer1", "layer2", "layer3", "layer4"]
-    assert mixer.page.locator(".overview i").count() == 105
+    assert mixer.page.locator(".overview .tracks").get_attribute("d").count("M") == 105
     assert mixer.row("layer1.0.conv1").bounding_box()["height"] == 28
     mixer.page.locator(".stage-head .caret").first.click()
     assert mixer.row("layer1.0.conv1").is_hidden()
-    assert mixer.page.locator(".overview i").count() == 95
+    assert mixer.page.locator(".overview .tracks").get_attribute("d").count("M") == 95
     mixer.page.locator(".stage-head .pct input").nth(1).fill("50")
     mixer.page.keyboard.press("Enter")
     changes = mixer.events("commit")[0]["changes"]

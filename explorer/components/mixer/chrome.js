@@ -15,7 +15,7 @@ const frameHtml = () => `<div class="bar">
     <label class="pair"><span>Tolerance</span><input class="tolerance" type="text" inputmode="decimal" autocomplete="off" aria-label="Tolerance in points"></label>
   </div>
   <div class="table"><div class="scroller" role="grid" aria-label="Layers" aria-multiselectable="true">${HEADER_HTML}<div class="body" role="rowgroup"></div></div>
-    <div class="overview" data-tip="Bar: sparsity of each layer. Triangle: above tolerance." hidden><div class="bars"></div><span class="frame"></span></div></div>
+    <div class="overview" data-tip="Bar: sparsity of each layer. Triangle: above tolerance." hidden><svg class="bars" width="25" aria-hidden="true"><path class="tracks"/><path class="within"/><path class="above"/></svg><span class="frame"></span></div></div>
   <div class="nothing" hidden><span></span><button type="button" class="link" data-all>Show all</button></div>
   <div class="note" role="status" hidden></div><div class="empty" hidden></div>
   <div class="legend"></div>
@@ -26,17 +26,15 @@ function paintToolbar(mixer) {
   const prunable = mixer.rows.filter((row) => row.data.prunable);
   const counts = { all: mixer.rows.length, ...Object.fromEntries(['pruned', 'locked', 'above'].map((key) => [key, prunable.filter(FILTERS[key]).length])) };
   const words = { all: 'All', pruned: 'Pruned', locked: 'Locked', above: 'Above tolerance' };
-  for (const button of mixer.root.querySelectorAll('[data-filter]')) {
+  for (const button of mixer.buttons.filters) {
     const key = button.dataset.filter;
     const mark = key === 'above' && counts.above ? `<span class="warn">${icon(ICONS.warning, 13)}</span>` : '';
     patch(mixer, `filter-${key}`, `${mark}${words[key]} ${counts[key]}`, (html) => { button.innerHTML = html; });
-    button.setAttribute('aria-pressed', key === mixer.filter);
+    patch(mixer, `pressed-${key}`, key === mixer.filter, (on) => button.setAttribute('aria-pressed', on));
   }
-  for (const button of mixer.root.querySelectorAll('[data-density]')) {
-    button.setAttribute('aria-pressed', (button.dataset.density === 'compact') === mixer.view.compact);
-  }
-  const field = mixer.find('.tolerance');
-  if (mixer.focused() !== field) field.value = `${mixer.data.tolerance.toFixed(1)} pt`;
+  patch(mixer, 'density', mixer.view.compact, () => {
+    for (const button of mixer.buttons.density) button.setAttribute('aria-pressed', (button.dataset.density === 'compact') === mixer.view.compact);
+  });
 }
 
 // Buttons keep their command by index, so that nothing from Python becomes markup.
@@ -121,7 +119,7 @@ function showHint(mixer, hint, target) {
 // While dragging: how many weights, and what that makes of the size.
 function paintDragTip(mixer) {
   const { drag } = mixer;
-  const box = mixer.find('.drag-tip');
+  const box = mixer.dragTip;
   box.hidden = !drag || drag.byKey;
   if (box.hidden) return;
   const rows = [...drag.members].filter((row) => row.data.prunable);

@@ -95,6 +95,10 @@ function paintStage(stage, view) {
 }
 
 // ---- overview: one bar a row, its length is the sparsity; a triangle is above tolerance ----
+// Three paths for all rows: when 300 rows move together, three attributes change instead of 300 elements.
+
+const BAR_LEFT = 4;
+const BAR_LENGTH = 17;
 
 function createOverview(mixer) {
   const strip = mixer.find('.overview');
@@ -112,32 +116,54 @@ function createOverview(mixer) {
   mixer.resizes.observe(mixer.scroller);
 }
 
+// Where each row's bar stands; read once for each arrangement or size.
 function layoutOverview(mixer) {
   const strip = mixer.find('.overview');
   if (strip.hidden || !mixer.scroller.clientHeight) return;
-  // Read all places first, then write: no layout in between.
   const top = mixer.scroller.getBoundingClientRect().top - mixer.scroller.scrollTop;
-  const places = mixer.shown.map((row) => row.element.getBoundingClientRect().top - top);
-  const height = mixer.scroller.scrollHeight;
-  const bars = mixer.shown.map((row, k) => {
-    const bar = row.bar || (row.bar = document.createElement('i'));
-    bar.style.top = `${100 * places[k] / height}%`;
-    paintBar(row);
-    return bar;
-  });
-  strip.querySelector('.bars').replaceChildren(...bars);
+  const scale = mixer.scroller.clientHeight / mixer.scroller.scrollHeight;
+  for (const row of mixer.rows) row.barTop = null;
+  for (const row of mixer.shown) row.barTop = coordinate((row.element.getBoundingClientRect().top - top) * scale);
+  mixer.barHeight = coordinate(clamp(0.6 * scale * (mixer.view.compact ? 28 : 48), 1, 4));
+  paintOverview(mixer);
   paintView(mixer);
 }
 
-function paintBar(row) {
-  if (!row.bar) return;
-  row.bar.style.setProperty('--v', coordinate(100 * (row.data.prunable ? row.sparsity : 0)));
-  row.bar.className = row.level === 'above' && row.sparsity > 0 ? 'over' : '';
+function paintOverview(mixer) {
+  if (mixer.barHeight == null) return;
+  const height = mixer.barHeight;
+  const bar = (y, length) => `M${BAR_LEFT} ${y}h${coordinate(length)}v${height}h${coordinate(-length)}z`;
+  let tracks = '', within = '', above = '';
+  for (const row of mixer.shown) {
+    tracks += bar(row.barTop, BAR_LENGTH);
+    if (!row.data.prunable || row.sparsity === 0) continue;
+    const length = BAR_LENGTH * row.sparsity;
+    if (row.level === 'above') above += `${bar(row.barTop, length)}M0 ${row.barTop - 1}l4 3-4 3z`;
+    else within += bar(row.barTop, length);
+  }
+  const paths = { tracks, within, above };
+  for (const [name, path] of Object.entries(paths)) {
+    patch(mixer, `bars-${name}`, path, () => mixer.find(`.bars .${name}`).setAttribute('d', path));
+  }
 }
 
 function paintView(mixer) {
+  if (mixer.barHeight == null) return;
   const { scroller } = mixer;
   const frame = mixer.find('.overview .frame');
   frame.style.top = `${100 * scroller.scrollTop / scroller.scrollHeight}%`;
   frame.style.height = `${100 * scroller.clientHeight / scroller.scrollHeight}%`;
+}
+
+// Rows out of sight need no paint while a drag moves them; they get it when it ends or when they come into sight.
+function watchSight(mixer) {
+  const seen = (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const row = mixer.itemByElement.get(target);
+      row.inSight = isIntersecting;
+      if (isIntersecting && row.stale) mixer.schedule(row);
+    }
+  };
+  mixer.sight = new IntersectionObserver(seen, { root: mixer.scroller, rootMargin: '100px' });
+  for (const row of mixer.rows) mixer.sight.observe(row.element);
 }

@@ -15,6 +15,8 @@ class Mixer {
     Object.assign(this, { filter: 'all', sort: 'model', search: '', mode: 'proportion', drag: null, shownStages: [] });
     this.scroller = this.find('.scroller');
     this.body = this.find('.body');
+    this.dragTip = this.find('.drag-tip');
+    this.buttons = { filters: [...this.root.querySelectorAll('[data-filter]')], density: [...this.root.querySelectorAll('[data-density]')] };
     this.view = { compact: data.rows.length >= MANY_ROWS };
     this.createItems(data);
     this.readView(data);
@@ -26,6 +28,7 @@ class Mixer {
     arrange(this);
     this.setActive(this.active);
     createOverview(this);
+    watchSight(this);
     createHints(this);
   }
 
@@ -96,10 +99,11 @@ class Mixer {
     for (const row of this.rows) {
       paintCurve(row, this.view.tolerance);
       paintRow(row, this.view);
-      paintBar(row);
     }
     this.paintBunches();
+    paintOverview(this);
     paintToolbar(this);
+    if (this.focused() !== this.find('.tolerance')) this.resetTolerance();
     paintMessages(this);
     paintLegend(this);
   }
@@ -128,11 +132,18 @@ class Mixer {
     const rows = [...this.pending].filter((item) => item !== 'view');
     if (this.pending.has('view')) paintView(this);
     this.pending.clear();
-    for (const row of rows) { paintRow(row, this.view); paintBar(row); }
+    for (const row of rows) this.paintSoon(row);
     if (!rows.length) return;
     this.paintBunches();
+    paintOverview(this);
     paintToolbar(this);
     paintDragTip(this);
+  }
+
+  paintSoon(row) {
+    row.stale = this.drag && row.inSight === false;
+    if (row.stale) row.level = shownDrop(row, this.view.tolerance).level;
+    else paintRow(row, this.view);
   }
 
   // ---- what is shown ----
@@ -240,6 +251,7 @@ class Mixer {
     clearTimeout(this.chooseTimer);
     cancelAnimationFrame(this.frame);
     this.resizes?.disconnect();
+    this.sight?.disconnect();
     this.root.remove();
   }
 }

@@ -63,7 +63,7 @@ const moves = {
       if (!same(row.sparsity, drag.start.get(row))) changes[row.name] = { sparsity: row.sparsity };
       this.schedule(row);
     }
-    this.find('.drag-tip').hidden = true;
+    this.dragTip.hidden = true;
     this.outbox.flushDrag();
     this.commit(changes);
     this.schedule('view');

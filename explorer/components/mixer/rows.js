@@ -10,10 +10,10 @@ function optionsHtml(options, value) {
     + `${escapeHtml(option.label)}${option.disabled ? ` · ${escapeHtml(option.disabled)}` : ''}</option>`).join('');
 }
 
-const SLIDER_PARTS = '<span class="bar-to"></span><span class="past"></span><span class="tick"></span>'
-  + '<span class="fill"></span><span class="stem"></span><span class="dot"></span>';
-const sliderHtml = (label) => '<input class="range" type="range" min="0" max="100" step="0.01" value="0" tabindex="-1" '
-  + `aria-label="Sparsity of ${label}"><span class="thumb"></span><span class="progress"><i></i></span>`;
+// `--v`, the position, is set on .marks and .share only: as an inherited value it would restyle a whole row each frame.
+const sliderHtml = (label) => '<div class="marks"><span class="bar-to"></span><span class="past"></span><span class="tick"></span>'
+  + '<span class="fill"></span><span class="stem"></span><span class="dot"></span><input class="range" type="range" min="0" max="100" step="0.01" value="0" tabindex="-1" '
+  + `aria-label="Sparsity of ${label}"><span class="thumb"></span><span class="progress"><i></i></span></div>`;
 const percentHtml = (label) => '<div class="pct" role="gridcell"><input type="text" inputmode="decimal" tabindex="-1" '
   + `autocomplete="off" spellcheck="false" aria-label="Sparsity of ${label} in percent"></div>`;
 const selectHtml = (what, label) => `<div class="${what}" role="gridcell"><select class="sl" tabindex="-1" `
@@ -36,12 +36,12 @@ function rowHtml(data) {
     return `${label}${shareHtml()}<div class="why" role="gridcell">${icon(ICONS.blocked, 14)}`
       + `<span><b>Cannot be pruned.</b> ${escapeHtml(data.why_not || '')}</span></div>`;
   }
-  return `${label}${shareHtml()}<div class="cv" role="gridcell"><div class="chart"></div>${SLIDER_PARTS}${sliderHtml(name)}</div>`
+  return `${label}${shareHtml()}<div class="cv" role="gridcell"><div class="chart"></div>${sliderHtml(name)}</div>`
     + `${percentHtml(name)}<div class="al" role="gridcell"></div>${selectHtml('gran', name)}${selectHtml('crit', name)}`
     + '<div class="lk-cell" role="gridcell"><button class="lk" type="button" tabindex="-1" aria-pressed="false"></button></div>';
 }
 
-const PARTS = { slider: '.range', field: '.pct input', curve: '.cv', chart: '.chart', drop: '.al', granularity: '.gran .sl',
+const PARTS = { slider: '.range', field: '.pct input', curve: '.cv', marks: '.marks', share: '.share', chart: '.chart', drop: '.al', granularity: '.gran .sl',
   criterion: '.crit .sl', lock: '.lk', progress: '.progress i', params: '.n.params', macs: '.n.macs' };
 
 function partsOf(element) {
@@ -168,7 +168,7 @@ function paintRow(row, view) {
   const height = dense ? null : markerHeight(row, drop, view);
   if (height != null) state.push('marker');
   patch(row, 'classes', state.join(' '), (text) => { element.className = `rw ${text}`; });
-  patch(row, 'height', height, () => parts.curve.style.setProperty('--y', height ?? 0));
+  patch(row, 'height', height, () => parts.marks.style.setProperty('--y', height ?? 0));
   paintSparsity(row, spokenValue(row, drop));
   patch(row, 'drop', dropHtml(drop, data.curve?.preview), (html) => { parts.drop.innerHTML = html; });
   const part = drop.state === 'measuring' && drop.total ? coordinate(100 * drop.n / drop.total) : 0;
@@ -178,10 +178,15 @@ function paintRow(row, view) {
   patch(row, 'locked', row.locked, () => paintLock(row));
 }
 
+function setPosition({ parts }, position) {
+  parts.marks.style.setProperty('--v', position);
+  parts.share.style.setProperty('--v', position);
+}
+
 function paintSparsity(row, spoken) {
-  const { element, parts, sparsity } = row;
+  const { parts, sparsity } = row;
   const position = coordinate(100 * sparsity);
-  patch(row, 'position', position, () => element.style.setProperty('--v', position));
+  patch(row, 'position', position, () => setPosition(row, position));
   if (Number(parts.slider.value) !== position) parts.slider.value = position;
   patch(row, 'spoken', spoken, () => parts.slider.setAttribute('aria-valuetext', spoken));
   const editing = row.editing;
@@ -207,7 +212,7 @@ function createBunch({ name, title, className, extra }) {
   element.setAttribute('role', 'row');
   const label = escapeHtml(title);
   element.innerHTML = `<div class="who" role="rowheader">${extra.before || ''}<span class="nm">${label}</span><span class="kd"></span></div>`
-    + `<div class="share" role="gridcell">${extra.share}</div><div class="cv free bare" role="gridcell">${SLIDER_PARTS}${sliderHtml(label)}</div>`
+    + `<div class="share" role="gridcell">${extra.share}</div><div class="cv free bare" role="gridcell">${sliderHtml(label)}</div>`
     + `${percentHtml(label)}<div class="al" role="gridcell"></div>`
     + (extra.selects ? selectHtml('gran', label) + selectHtml('crit', label) : '<span class="gran"></span><span class="crit"></span>') + '<span></span>';
   const parts = { ...partsOf(element), kind: element.querySelector('.kd') };
@@ -225,7 +230,7 @@ function paintBunch(bunch, dropMarkup, caption) {
   // A bunch's mean is shown in whole percent, but the thumb stands where the mean is.
   const text = `${Math.round(100 * bunch.sparsity)} %`;
   const position = coordinate(100 * bunch.sparsity);
-  patch(bunch, 'position', position, () => bunch.element.style.setProperty('--v', position));
+  patch(bunch, 'position', position, () => setPosition(bunch, position));
   if (!bunch.moving && Number(bunch.parts.slider.value) !== position) bunch.parts.slider.value = position;
   patch(bunch, 'spoken', text, () => bunch.parts.slider.setAttribute('aria-valuetext', `${Math.round(100 * bunch.sparsity)} percent`));
   patch(bunch, 'disabled', bunch.locked, () => {

@@ -58,6 +58,14 @@ def masks_for(
     return {layer.name: result[layer.name] for layer in model.graph.layers if layer.name in result}
 
 
+def kept_weights(model: Model, plan: Plan, ranking: Ranking) -> dict[str, int]:
+    """Return how many weights are kept of each layer that the plan asks to prune; from counts alone where possible."""
+    if plan.scope == "model":
+        return {name: int(mask.sum()) for name, mask in masks_for(model, plan, ranking=ranking).items()}
+    check(plan, model, ranking)
+    return {name: ranking.n_kept_weights(name, wish) for name, wish in plan.layers.items() if wish.sparsity > 0}
+
+
 def masked_copy(model: Model, masks_by_layer: dict[str, Tensor]) -> nn.Module:
     """Return a copy of the module with masked weights set to zero."""
     module = deepcopy(model.module)
@@ -65,7 +73,7 @@ def masked_copy(model: Model, masks_by_layer: dict[str, Tensor]) -> nn.Module:
         layer = model.graph.layer(name)
         weight = tensor_at(module, layer.parameter)
         with torch.no_grad():
-            weight.mul_(layer.stored(mask).to(weight.dtype))
+            weight.masked_fill_(~layer.stored(mask), 0)
     return module
 
 
@@ -83,6 +91,7 @@ def _compete(wishes: dict[str, LayerPlan], ranking: Ranking) -> dict[str, Tensor
     """Rank the blocks of all layers together, by score per weight; the budget is the sum of the single wishes."""
     if not wishes:
         return {}
+    _check_comparable(wishes)
     layouts = {name: ranking.layout(name, wish) for name, wish in wishes.items()}
     scores = torch.cat([ranking.scores(n, w).flatten() / layouts[n].block_size for n, w in wishes.items()])
     sizes = torch.cat([torch.full((layout.blocks_per_arena,), layout.block_size) for layout in layouts.values()])
@@ -95,6 +104,17 @@ def _compete(wishes: dict[str, LayerPlan], ranking: Ranking) -> dict[str, Tensor
             raise PlanError(f"{name}: the model-wide ranking would remove all of it; lock it, or lower the sparsity")
         result[name] = masks.expand(part.reshape(1, -1), layout)
     return result
+
+
+def _check_comparable(wishes: dict[str, LayerPlan]) -> None:
+    """Refuse layers that are scored by different criteria: their scores cannot be ranked together."""
+    first, *others = wishes.items()
+    for name, wish in others:
+        if wish.criterion != first[1].criterion:
+            raise PlanError(
+                f"{name}: scope 'model' ranks all layers together, but it is scored by '{wish.criterion}' and "
+                f"'{first[0]}' by '{first[1].criterion}'; choose one criterion, lock one of them, or use scope 'layer'"
+            )
 
 
 def _keep_within(scores: Tensor, sizes: Tensor, budget: int) -> Tensor:

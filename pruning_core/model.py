@@ -8,6 +8,7 @@ from hashlib import sha256
 import torch
 from torch import Tensor, nn
 
+from pruning_core.data import Preprocessing
 from pruning_core.errors import ModelError
 from pruning_core.graph import ModelGraph, trace
 
@@ -31,6 +32,7 @@ class Model:
     data_name: str | None = None  # the data it was trained on, where known
     architecture: Architecture | None = None
     note: str = ""  # what was done at loading, in a sentence
+    preprocessing: Preprocessing | None = None  # of raw pixels, as in training; for data that say nothing of theirs
 
     def __post_init__(self) -> None:
         self.module.eval()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -34,20 +34,17 @@ class Report:
     layers: tuple[Document, ...]
     how: Mapping[str, str]  # metric -> how it was measured
     files: tuple[str, ...] = ()
+    left_dense: Mapping[str, str] = field(default_factory=dict)  # layer -> why nothing was removed though asked for
 
     def document(self) -> Document:
         """Return the report as plain JSON values."""
-        names = "model data split dense masked slimmed certificate files layers how".split()
+        names = "model data split dense masked slimmed certificate files layers left_dense how".split()
         document: Document = json.loads(json.dumps({name: getattr(self, name) for name in names}))
         return document
 
     def to_json(self) -> str:
         """Return the report as JSON text."""
         return json.dumps(self.document(), indent=2, ensure_ascii=False, allow_nan=False)
-
-    def with_files(self, files: tuple[str, ...]) -> "Report":
-        """Return a copy that names the exported files."""
-        return replace(self, files=files)
 
 
 def form_document(found: Mapping[str, Measurement], weights: bytes, latency_ms: Document) -> Document:

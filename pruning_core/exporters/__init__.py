@@ -1,7 +1,7 @@
 """Exports: the files in which a pruned model leaves the tool."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -34,16 +34,18 @@ def export(
     *,
     calibration: EvalData | None = None,
     report: Report | None = None,
+    left_dense: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write the pruned model to `directory`, in all formats it has what is needed for, or exactly in those named.
 
+    The report lists the layers of `left_dense`, each with the reason.
     All files are written under another name first, so that a failure leaves nothing half done.
     """
     chosen = [EXPORTERS[name] for name in (EXPORTERS if formats is None else formats)]
     bundle = bundle_of(model, plan, data, chosen, calibration, report)
     if formats is None:
         chosen = [member for member in chosen if member.lacking(bundle) is None]
-    bundle = bundle.with_files(member.file_name for member in chosen)
+    bundle = bundle.with_notes((member.file_name for member in chosen), left_dense or {})
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -98,7 +98,9 @@ def _layers(report: Report) -> Iterable[tuple[str, ...]]:
             f"<code>{escape(row['name'])}</code><small>{escape(row['kind'])} {escape(str(row['weight_shape']))}</small>"
         )
         bar = f'<meter value="{sparsity:.4f}"></meter>'
+        why_dense = report.left_dense.get(row["name"])
         words = [escape(str(row[key] or "")) for key in ("granularity", "criterion")]
+        words = [escape(f"dense: {why_dense}"), ""] if why_dense else words
         yield name, f"{row['weights']:,}", f"{row['kept']:,}", _percent(sparsity), bar, *words
 
 

@@ -31,9 +31,11 @@ class Bundle:
     data: EvalData | None = None  # what was measured on
     calibration: EvalData | None = None  # what criteria saw, where not `data`
 
-    def with_files(self, files: Iterable[str]) -> "Bundle":
-        """Return a copy whose report names `files`."""
-        return self if self.report is None else replace(self, report=self.report.with_files(tuple(files)))
+    def with_notes(self, files: Iterable[str], left_dense: Mapping[str, str]) -> "Bundle":
+        """Return a copy whose report names `files`, and the layers left dense with the reason."""
+        if self.report is None:
+            return self
+        return replace(self, report=replace(self.report, files=tuple(files), left_dense=dict(left_dense)))
 
 
 NEEDS: dict[str, tuple[Callable[[Bundle], object], str]] = {

@@ -6,11 +6,19 @@ function with `@model_loader(...)` or `@data_loader(...)`, and name the file bel
 
 from importlib import import_module
 
-from pruning_core.loaders.seam import DATA_LOADERS, MODEL_LOADERS, load_data, load_model
+from pruning_core.loaders.seam import (
+    DATA_LOADERS,
+    MODEL_LOADERS,
+    find_data,
+    find_model,
+    load_data,
+    load_model,
+    preset,
+)
 
-__all__ = ["DATA_LOADERS", "FORMATS", "MODEL_LOADERS", "load_data", "load_model"]
+__all__ = ["DATA_LOADERS", "FORMATS", "MODEL_LOADERS", "find_data", "find_model", "load_data", "load_model", "preset"]
 
-FORMATS = ("samples", "torchvision_zoo", "npz")  # in the order in which they are asked
+FORMATS = ("samples", "npz", "torchvision_zoo")  # in the order in which they are asked; the slowest to import last
 
 for _format in FORMATS:
     import_module(f"{__name__}.{_format}")  # registers its members

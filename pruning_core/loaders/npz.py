@@ -1,29 +1,53 @@
 """A NumPy archive with `x` (examples first) and, where known, `y` (class numbers); never with pickles."""
 
 import zipfile
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pruning_core.data import Dataset, EvalData
 from pruning_core.errors import DataError
 from pruning_core.loaders.seam import data_loader
 
+Array = NDArray[Any]
+HOW = "save it with numpy.savez(file, x=inputs, y=labels)"
+UNREADABLE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, MemoryError)
 
-@data_loader("npz", form="file.npz with x and y", can_load=lambda spec: spec.endswith(".npz"))
+
+@data_loader("npz", form="file.npz with x and y", can_load=lambda spec: spec.lower().endswith(".npz"))
 def load_npz(spec: str) -> Dataset:
     """Load `spec`; images (n, height, width) get a channel dimension. One split, named `all`, serves for everything."""
-    try:
-        with np.load(spec, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files if key in ("x", "y")}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else "it is not a plain NumPy archive"
-        raise DataError(f"cannot read '{spec}': {reason}; save it with numpy.savez(file, x=inputs, y=labels)") from None
+    arrays = _read(spec)
     if "x" not in arrays:
-        raise DataError(f"'{spec}' holds no array 'x'; save it with numpy.savez(file, x=inputs, y=labels)")
+        found = ", ".join(f"'{name}'" for name in arrays) or "nothing"
+        raise DataError(f"'{spec}' holds {found} but no array 'x'; {HOW}")
     x, y = arrays["x"], arrays.get("y")
-    if x.ndim == 3:
-        x = x[:, None]
     name = Path(spec).stem
-    targets = y.astype(np.int64) if y is not None and y.dtype.kind in "ui" else y
-    return Dataset(name, name, {"validation": EvalData(name, "all", x, targets)})
+    images = x[:, None] if x.ndim == 3 else x
+    return Dataset(name, name, {"validation": EvalData(name, "all", images, None if y is None else _class_numbers(y))})
+
+
+def _read(spec: str) -> dict[str, Array]:
+    """Return the arrays `x` and `y`, and the names of others with nothing in them."""
+    try:
+        archive = np.load(spec, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"'{spec}' holds one array without a name; {HOW}")
+        with archive:
+            return {key: archive[key] if key in ("x", "y") else np.empty(0) for key in archive.files}
+    except FileNotFoundError:
+        raise DataError(f"cannot read '{spec}': there is no such file") from None
+    except OSError as error:
+        raise DataError(f"cannot read '{spec}': {error.strerror or 'it is damaged'}") from None
+    except UNREADABLE:
+        raise DataError(
+            f"cannot read '{spec}': it is not a plain NumPy archive (or damaged, or pickled); {HOW}"
+        ) from None
+
+
+def _class_numbers(y: Array) -> Array:
+    """Return targets (n,) for (n, 1); all else is left for the check of the data to judge."""
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y

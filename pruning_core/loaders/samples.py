@@ -29,6 +29,7 @@ def load_sample(spec: str) -> Model:
         data_name=sample.dataset,
         architecture=Architecture(source, f"{sample.build.__name__}()"),
         note=sample.description,
+        preprocessing=_preprocessing(data),
     )
 
 

@@ -57,20 +57,56 @@ def data_loader(
 
 def load_model(spec: str) -> Model:
     """Load a model by a sample's name or `torchvision:NAME`; in evaluation mode."""
-    return _find(MODEL_LOADERS, "model", spec).load(spec)
+    return find_model(spec).load(spec)
 
 
-def load_data(spec: str, preprocessing: Preprocessing | None = None) -> Dataset:
-    """Load data by a sample's name or as `file.npz` with `x` and `y`; `preprocessing` replaces the data's own."""
-    dataset = _find(DATA_LOADERS, "data", spec).load(spec)
+def load_data(spec: str, preprocessing: Preprocessing | None = None, model: Model | None = None) -> Dataset:
+    """Load data by a sample's name or as `file.npz` with `x` and `y`; `preprocessing` replaces the data's own.
+
+    Data that say nothing of their preprocessing are prepared as `model` was trained, where that is known.
+    """
+    dataset = find_data(spec).load(spec)
+    if preprocessing is None and model is not None:
+        preprocessing = preset(model, dataset)
     return dataset.with_preprocessing(preprocessing) if preprocessing else dataset
+
+
+def preset(model: Model, dataset: Dataset) -> Preprocessing | None:
+    """Return how `model` wants raw pixels prepared; None where `dataset` says it itself, or holds prepared inputs.
+
+    Raw pixels are whole numbers from 0 to 255, or fractions from 0 to 1; a negative number shows prepared inputs.
+    """
+    data = dataset.validation
+    if model.preprocessing is None or data.preprocessing != Preprocessing() or data.inputs.min() < 0:
+        return None
+    own = model.preprocessing
+    fractions = data.inputs.dtype.kind == "f" and data.inputs.max() <= 1
+    return Preprocessing(1.0 if fractions else 1 / 255, own.mean, own.std)
+
+
+def find_model(spec: str) -> Loader[Model]:
+    """Return the loader whose turn it is, or say what was meant."""
+    return _find(MODEL_LOADERS, "model", spec)
+
+
+def find_data(spec: str) -> Loader[Dataset]:
+    """Return the loader whose turn it is, or say what was meant."""
+    return _find(DATA_LOADERS, "data", spec)
 
 
 def _find(loaders: Registry[Loader[T]], what: str, spec: str) -> Loader[T]:
     for loader in loaders.values():
         if loader.can_load(spec):
             return loader
-    known = [name for loader in loaders.values() for name, _ in loader.names()]
-    forms = ", ".join(loader.form for loader in loaders.values())
-    hint = suggestion(spec, known)
-    raise UnknownName(f"unknown {what} '{spec}'; {hint if hint.startswith('did') else f'it can be {forms}'}")
+    raise UnknownName(f"unknown {what} '{spec}'; {_meant(loaders, spec)}")
+
+
+def _meant(loaders: Registry[Loader[T]], spec: str) -> str:
+    """Return the end of a refusal: the name that was meant, else the forms that a name can take."""
+    for loader in loaders.values():
+        known = {name: name for name, _ in loader.names()} | {title: name for name, title in loader.names()}
+        exact = known.get(spec)
+        hint = f"did you mean '{exact}'?" if exact else suggestion(spec.lower(), set(known.values()))
+        if hint.startswith("did you mean"):
+            return hint
+    return f"it can be {', '.join(loader.form for loader in loaders.values())}"

@@ -1,0 +1,195 @@
+"""The command `pruning-explorer`: a thin layer of options over the library; what each command does is in `commands/`.
+
+Standard output holds the answer (with `--json` one document and nothing else), standard error all else. Exit codes:
+0 done, 2 a request that cannot be met (one sentence with its code), 130 interrupted. Heavy imports wait for their use.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+PROGRAM = "pruning-explorer"
+USAGE = "E100"  # code of an option that cannot be understood: that of PruningError
+REFUSED, INTERRUPTED = 2, 130
+
+
+class Commands(TyperGroup):
+    """The commands; `run` is meant when the first word is none of them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `run` in front when no command is named."""
+        first = args[0] if args else ""
+        if first not in self.commands and first not in ("--help", "-h"):
+            args = ["run", *args]
+        return list(super().parse_args(ctx, args))
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="See what each layer of a neural network can lose, measured. Without a command it opens the app.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A sample's name, or torchvision:NAME.")]
+DataName = Annotated[
+    str | None,
+    typer.Option(
+        "--data", metavar="DATA", help="A sample's name, or file.npz with x and y. A sample model has its own."
+    ),
+]
+Mean = Annotated[str | None, typer.Option(metavar="M,...", help="Subtracted from scaled inputs, per channel or one.")]
+Std = Annotated[str | None, typer.Option(metavar="S,...", help="Inputs are divided by it after that.")]
+Scale = Annotated[float | None, typer.Option(metavar="X", help="Inputs are multiplied by it first.")]
+GRANULARITY_HELP = "What lives or dies together: a name of `list granularities`, or 2:4. [default: fine_grained]"
+CRITERION_HELP = "What is removed first: a name of `list criteria`. [default: l1]"
+Granularity = Annotated[str, typer.Option(metavar="G", help=GRANULARITY_HELP, show_default=False)]
+Criterion = Annotated[str, typer.Option(metavar="C", help=CRITERION_HELP, show_default=False)]
+Scope = Literal["layer", "model"]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--setting", metavar="NAME=VALUE", help="Of the granularity or criterion, such as n=2; repeatable."),
+]
+Samples = Annotated[int | None, typer.Option(metavar="N", min=1, help="Use N examples of each split; else all.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Seam = Literal["models", "data", "criteria", "granularities", "schedules", "allocations", "recoveries"]
+
+
+@app.command()
+def run(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Opened at start.")] = None,
+    data: DataName = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+) -> None:
+    """Start the app (the command when none is named)."""
+    from explorer.commands import start
+
+    start.run(model, data, host, port, open_browser=not no_browser)
+
+
+@app.command()
+def inspect(model: ModelName, as_json: Json = False) -> None:
+    """Show the layers, their size and cost, and what can be pruned how."""
+    from explorer.commands import inspect as command
+
+    command.run(model, as_json)
+
+
+@app.command()
+def sensitivity(
+    model: ModelName,
+    data: DataName = None,
+    granularity: Granularity = "fine_grained",
+    criterion: Criterion = "l1",
+    setting: Settings = None,
+    levels: Annotated[str | None, typer.Option(metavar="0.1,0.2,...", help="Sparsities to measure.")] = None,
+    samples: Samples = None,
+    layers: Annotated[str | None, typer.Option(metavar="REGEX", help="Layers whose name this matches.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Measure every cell on all examples.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the sweep to this file too.")] = None,
+    mean: Mean = None,
+    std: Std = None,
+    scale: Scale = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what the model loses when one layer alone is pruned, for each layer and level."""
+    from explorer.commands import sensitivity as command
+    from explorer.commands.asked import Inputs, wish
+
+    inputs = Inputs(model, data, mean, std, scale, samples)
+    command.run(inputs, wish(granularity, criterion, setting), levels, layers, exact, out, as_json)
+
+
+@app.command()
+def prune(
+    model: ModelName,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")],
+    plan: Annotated[Path | None, typer.Option(metavar="FILE", help="A plan file.")] = None,
+    sparsity: Annotated[float | None, typer.Option(metavar="S", help="Fraction to remove, 0 to 1.")] = None,
+    budget: Annotated[str | None, typer.Option(metavar="TEXT", help='Such as "accuracy_drop<=0.01".')] = None,
+    granularity: Annotated[str | None, typer.Option(metavar="G", help=GRANULARITY_HELP)] = None,
+    criterion: Annotated[str | None, typer.Option(metavar="C", help=CRITERION_HELP)] = None,
+    scope: Annotated[Scope | None, typer.Option(help="Weights compete within each layer, or in all the model.")] = None,
+    setting: Settings = None,
+    data: DataName = None,
+    samples: Samples = None,
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
+    mean: Mean = None,
+    std: Std = None,
+    scale: Scale = None,
+    as_json: Json = False,
+) -> None:
+    """Prune a model by a plan, one sparsity or a budget; write the pruned model with its report."""
+    from explorer.commands import prune as command
+    from explorer.commands.asked import Inputs
+
+    asked = command.Asked(plan, sparsity, budget, granularity, criterion, setting, scope)
+    command.run(Inputs(model, data, mean, std, scale, samples), asked, out, force, as_json)
+
+
+@app.command()
+def measure(
+    model: ModelName,
+    data: DataName = None,
+    latency: Annotated[bool, typer.Option("--latency", help="Measure how long one example takes, too.")] = False,
+    samples: Samples = None,
+    mean: Mean = None,
+    std: Std = None,
+    scale: Scale = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model as it is: accuracy with its interval, size, MACs, and latency when asked for."""
+    from explorer.commands import measure as command
+    from explorer.commands.asked import Inputs
+
+    command.run(Inputs(model, data, mean, std, scale, samples), latency, as_json)
+
+
+@app.command("list")
+def list_members(
+    what: Annotated[Seam, typer.Argument(metavar="SEAM", help="models, data, criteria, granularities, ...")],
+    everything: Annotated[bool, typer.Option("--all", help="Name every torchvision model.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List what there is to choose from."""
+    from explorer.commands import members
+
+    members.run(what, everything, as_json)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code; bad input never ends in a traceback."""
+    sys.exit(answer(args))
+
+
+def answer(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        return app(args, prog_name=PROGRAM, standalone_mode=False) or 0
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except typer.TyperException as error:
+        return refuse(USAGE, error.format_message())
+    except BrokenPipeError:  # whoever read our answer has left: not an error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        from pruning_core.errors import PruningError
+
+        if not isinstance(error, PruningError):
+            raise
+        return refuse(error.code, str(error))
+
+
+def refuse(code: str, reason: str) -> int:
+    """Say in one sentence on standard error why the request cannot be met; return the exit code."""
+    print(f"{PROGRAM}: {code}: {' '.join(reason.split())}", file=sys.stderr)
+    return REFUSED

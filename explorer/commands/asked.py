@@ -1,0 +1,102 @@
+"""What was asked for on the command line, as the library takes it: models, data, wishes, numbers."""
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from explorer.commands import shown
+from pruning_core.criteria import split_settings
+from pruning_core.data import Dataset, Preprocessing
+from pruning_core.errors import DataError, PruningError, UnknownName
+from pruning_core.loaders import find_data, load_data, load_model
+from pruning_core.model import Model
+from pruning_core.plan import LayerPlan
+
+N_M = re.compile(r"(\d+):(\d+)")
+NAMES_SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The model and the data of a command; both are loaded when first asked for."""
+
+    model_name: str
+    data_name: str | None
+    mean: str | None
+    std: str | None
+    scale: float | None
+    samples: int | None
+
+    @cached_property
+    def model(self) -> Model:
+        """The model; a doubtful data name is refused before it is loaded."""
+        if self.data_name:
+            find_data(self.data_name)
+        loaded = load_model(self.model_name)
+        if loaded.data_name is None and loaded.note:
+            shown.note(f"{loaded.name} has {loaded.note}")
+        return loaded
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data, or the model's own where none was named; `samples` of each split."""
+        name = self.data_name or self.model.data_name
+        if name is None:
+            raise DataError(f"'{self.model_name}' comes without data; name some with --data")
+        found = load_data(name, self.preprocessing, self.model)
+        if find_data(name).name != "sample":
+            shown.note(f"the inputs are prepared as {found.validation.preprocessing}")
+        return replace(found, splits={key: data.take(self.samples) for key, data in found.splits.items()})
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What --scale, --mean and --std say, or None when none of them was given."""
+        if self.mean is None and self.std is None and self.scale is None:
+            return None
+        mean, std = numbers("--mean", self.mean or "0"), numbers("--std", self.std or "1")
+        return Preprocessing(1.0 if self.scale is None else self.scale, mean, std)
+
+
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """Return the numbers in `0.1,0.2`, or refuse in a sentence that names the option."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise PruningError(f"{option} '{text}' is not a list of numbers; write them as 0.1,0.2") from None
+
+
+def wish(granularity: str, criterion: str, settings: list[str] | None) -> LayerPlan:
+    """Return the checked wish, at sparsity 0; `2:4` is short for n_m with n=2 and m=4."""
+    given = dict(_setting(text) for text in settings or ())
+    if pattern := N_M.fullmatch(granularity):
+        granularity, given = "n_m", {"n": int(pattern[1]), "m": int(pattern[2])} | given
+    split_settings(granularity, criterion, given)
+    return LayerPlan(granularity=granularity, criterion=criterion, settings=given)
+
+
+def _setting(text: str) -> tuple[str, int | float | str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise PruningError(f"--setting '{text}' has no name or no value; write it as n=2")
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value
+
+
+def layers_matching(model: Model, pattern: str | None) -> tuple[str, ...] | None:
+    """Return the names of the layers in which `pattern` is found; None for no pattern, which means all."""
+    if pattern is None:
+        return None
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise PruningError(f"--layers '{pattern}' is not a regular expression: {error}") from None
+    names = [layer.name for layer in model.graph.layers]
+    found = tuple(name for name in names if expression.search(name))
+    if not found:
+        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        raise UnknownName(f"--layers '{pattern}' matches no layer; there are {', '.join(names[:NAMES_SHOWN])}{more}")
+    return found

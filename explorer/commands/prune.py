@@ -1,0 +1,131 @@
+"""`pruning-explorer prune`: a plan, one sparsity or a budget; then the files with their report."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from explorer.commands import shown
+from explorer.commands.asked import Inputs, wish
+from explorer.commands.figures import pruned_rows
+from pruning_core.allocation import Allocation, Problem, allocate, parse_budget
+from pruning_core.apply import check, kept_weights
+from pruning_core.errors import ExportError, PlanError
+from pruning_core.exporters import export
+from pruning_core.plan import Plan
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be pruned: by exactly one of a plan file, a sparsity and a budget; the rest is how, for the latter."""
+
+    plan: Path | None
+    sparsity: float | None
+    budget: str | None
+    granularity: str | None
+    criterion: str | None
+    settings: list[str] | None
+    scope: str | None
+
+    def problem(self, inputs: Inputs) -> Problem:
+        """Return what an allocation is told."""
+        how = wish(self.granularity or "fine_grained", self.criterion or "l1", self.settings)
+        return Problem(inputs.model, inputs.dataset, how, self.scope or "layer")
+
+
+def run(inputs: Inputs, asked: Asked, out: Path, force: bool, as_json: bool) -> None:
+    """Choose the plan, prune, write the files, and print the report."""
+    _check_one_way(asked)
+    _check_folder(out, force)
+    problem = asked.problem(inputs)
+    found = _chosen(problem, asked)
+    left_dense = found.why_dense | _untouched(problem, found.plan)
+    for name, why in left_dense.items():
+        shown.note(f"{name} stays dense: {why.removeprefix(f'{name}: ')}")
+    data = inputs.dataset
+    export(inputs.model, found.plan, out, data.test, calibration=data.calibration, left_dense=left_dense)
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    if as_json:
+        shown.document(report)
+    else:
+        _show(report, found, out)
+
+
+def _check_one_way(asked: Asked) -> None:
+    ways = {"--plan": asked.plan, "--sparsity": asked.sparsity, "--budget": asked.budget}
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) > 1:
+        raise PlanError(f"{' and '.join(given)} cannot go together; give one of them")
+    if asked.plan is not None and any((asked.granularity, asked.criterion, asked.settings, asked.scope)):
+        raise PlanError("a plan file says granularity, criterion, settings and scope itself; leave those options out")
+    if asked.budget is not None and asked.scope == "model":
+        raise PlanError("a budget chooses a sparsity for each layer; leave --scope model out")
+
+
+def _check_folder(out: Path, force: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise ExportError(f"{out} is a file; --out names a folder")
+    if out.is_dir() and any(out.iterdir()) and not force:
+        raise ExportError(f"the folder {out} is not empty; --force writes into it all the same")
+
+
+def _chosen(problem: Problem, asked: Asked) -> Allocation:
+    if asked.plan is not None:
+        plan = Plan.read(asked.plan)
+        check(plan, problem.model, problem.ranking)
+        return Allocation(plan, {})
+    if asked.budget is not None:
+        limit = parse_budget(asked.budget)
+        with shown.progress("Choosing") as update:
+            watched = replace(problem, on_progress=lambda progress: update(progress.share, 1.0))
+            return allocate("budget", watched, accuracy_drop=limit)
+    return allocate("uniform", problem, sparsity=_pattern_share(problem) if asked.sparsity is None else asked.sparsity)
+
+
+def _pattern_share(problem: Problem) -> float:
+    """Return what a pattern such as 2:4 removes: it needs no sparsity of its own."""
+    if steps := problem.steps:
+        return steps[-1]
+    raise PlanError("say how much to remove: --sparsity 0.5, --budget 'accuracy_drop<=0.01' or --plan plan.json")
+
+
+def _untouched(problem: Problem, plan: Plan) -> dict[str, str]:
+    """Return the layers that lose nothing although the plan asks for it; a plan that removes nothing is refused."""
+    kept = kept_weights(problem.model, plan, problem.ranking)
+    layers = problem.model.graph.by_name
+    whole = [name for name, count in kept.items() if count == layers[name].n_weights]
+    if len(whole) == len(kept):
+        raise PlanError("the plan removes nothing; raise a sparsity")
+    return {name: f"sparsity {plan.layer(name).sparsity:g} is less than one of its blocks" for name in whole}
+
+
+def _show(report: dict[str, Any], found: Allocation, out: Path) -> None:
+    n = report["dense"]["n"]
+    shown.line(f"{report['model']} on {n:,} examples of {report['data']}, split {report['split']}; intervals at 95 %")
+    if found.measured_drop is not None:
+        chosen = found.measured_drop
+        shown.line(
+            f"Chosen on {chosen.n:,} validation examples: accuracy drop {chosen.value:.4f} measured together, "
+            f"{found.predicted_drop:.4f} as the sum of the layers alone"
+        )
+    shown.line()
+    shown.table(("", "Dense", "Masked", "Change"), pruned_rows(report["dense"], report["masked"]))
+    shown.line()
+    rows = [_layer(row) for row in report["layers"]]
+    shown.table(
+        ("Layer", "Weights", "Kept", "Sparsity", "Granularity", "Criterion"), rows, ("Granularity", "Criterion")
+    )
+    shown.line()
+    shown.line(f"Masked weights are zeros in place: smaller when compressed, not faster. Files in {out}:")
+    shown.line(f"  {', '.join(report['files'])}")
+
+
+def _layer(row: dict[str, Any]) -> tuple[str, ...]:
+    words = (row["granularity"] or "", row["criterion"] or "") if row["target_sparsity"] else ("dense", "")
+    return (
+        row["name"],
+        shown.count(row["weights"]),
+        shown.count(row["kept"]),
+        shown.percent(row["measured_sparsity"]),
+        *words,
+    )

@@ -1,0 +1,67 @@
+"""What a model is made of, as one document: its layers, what can be done with each, and what cannot be pruned, why."""
+
+from typing import Any
+
+from pruning_core.errors import GranularityError
+from pruning_core.granularities import GRANULARITIES, Granularity, Shape
+from pruning_core.layers import Layer, NotPrunable
+from pruning_core.model import Model
+
+
+def inspect(model: Model) -> dict[str, Any]:
+    """Return the document of `inspect --json`; MACs are multiply-accumulates of one example, FLOPs = 2 x MACs."""
+    graph = model.graph
+    return {
+        "model": model.name,
+        "params": graph.params,
+        "macs": graph.macs,
+        "size_bytes": graph.size_bytes,
+        "layers": [*map(_layer, graph.layers), *map(_left_out, graph.not_prunable)],
+        "unsupported_operators": list(graph.unsupported_operators),
+    }
+
+
+def fitting(shape: Shape) -> dict[str, list[str]]:
+    """Return the labels that fit a weight (out, in, *kernel), by granularity: `{"n_m": ["2:4", "1:4"]}`."""
+    labels = {name: _fitting_labels(member, shape) for name, member in GRANULARITIES.items()}
+    return {name: fit for name, fit in labels.items() if fit}
+
+
+def _fitting_labels(member: Granularity, shape: Shape) -> list[str]:
+    return [member.label_of(**preset) for preset in member.presets if _fits(member, shape, preset)]
+
+
+def _fits(member: Granularity, shape: Shape, settings: dict[str, Any]) -> bool:
+    try:
+        member.layout(shape, **settings)
+    except GranularityError:
+        return False
+    return True
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "weight_shape": list(layer.weight_shape),
+        "params": layer.params,
+        "macs": layer.macs,
+        "coupled_with": [],
+        "granularities": list(fitting(layer.weight_shape)),
+        "prunable": True,
+        "why_not": None,
+    }
+
+
+def _left_out(parameter: NotPrunable) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "kind": "parameter",
+        "weight_shape": list(parameter.shape),
+        "params": parameter.params,
+        "macs": 0,  # those that use it as a layer's weight
+        "coupled_with": [],
+        "granularities": [],
+        "prunable": False,
+        "why_not": parameter.why,
+    }

@@ -35,7 +35,11 @@ GRAPH_NODES = ["stem/conv", "stem/relu", HOSTILE, "head/gemm"]
 def weights_data(variant: str = "", *, sparsity: float = 0.6, options: dict[str, Any] | None = None) -> bytes:
     """A layer of 64 outputs and 32 inputs (3 x 3), sorted by norm; the variant changes one thing."""
     rng = np.random.default_rng(3)
-    weight = rng.laplace(0, 0.07, (64, 32, 3, 3)) * rng.uniform(0.5, 1.6, (64, 1, 1, 1)) * rng.uniform(0.5, 1.6, (1, 32, 1, 1))
+    weight = (
+        rng.laplace(0, 0.07, (64, 32, 3, 3))
+        * rng.uniform(0.5, 1.6, (64, 1, 1, 1))
+        * rng.uniform(0.5, 1.6, (1, 32, 1, 1))
+    )
     options = {"view": "folded", "sorted": True, "show_mask": True, **(options or {})}
     size = np.abs(weight)
     quantiles = np.quantile(size, np.linspace(0, 1, 101))
@@ -75,16 +79,26 @@ def weights_data(variant: str = "", *, sparsity: float = 0.6, options: dict[str,
         "draggable": variant != "locked",
     }
     if variant == "hostile":
-        header["kernel"]["title"] = header["histogram"]["threshold"] = HOSTILE
+        header["kernel"]["title"] = HOSTILE
         header["histogram"]["threshold"] = None
     if variant == "aggregated":
-        header |= {"aggregated": "Each cell is the mean of 4 x 6 weights; 392 x 3136 shown as 98 x 523.", "cell_size": 24}
+        header |= {
+            "aggregated": "Each cell is the mean of 4 x 6 weights; 392 x 3136 shown as 98 x 523.",
+            "cell_size": 24,
+        }
         folded, share = rng.uniform(0, 0.2, (98, 523)), rng.uniform(0, 1, (98, 523))
         header |= {"rows": 98, "cols": 523, "row_ids": list(range(0, 392, 4)), "col_ids": list(range(0, 3138, 6))}
+    if options["view"] == "kernels":  # the 24 largest of each side, each weight its own cell
+        chosen = [
+            values[order[1][:24]][:, order[0][:24]].transpose(1, 2, 0, 3).reshape(72, 72) for values in (size, kept)
+        ]
+        folded, share = chosen[0], chosen[1].astype(float)
+        header |= {"rows": 72, "cols": 72, "cell_size": 1, "cell_label": "size of weight"}
+        header |= {"row_ids": order[0][:24].repeat(3).tolist(), "col_ids": order[1][:24].repeat(3).tolist()}
     if variant == "linear":
         folded, share = np.abs(weight[:10, :, 0, 0]).T, kept[:10, :, 0, 0].T
-        header |= {"rows": 32, "cols": 10, "row_ids": None, "col_ids": None, "sorted": False, "cell_size": 1, "views": ["folded"],
-                   "cell_label": "size of weight", "col_axis": "10 outputs across", "kernel": None}  # fmt: skip
+        header |= {"rows": 32, "cols": 10, "row_ids": None, "col_ids": None, "sorted": False, "views": ["folded"]}
+        header |= {"cell_size": 1, "cell_label": "size of weight", "col_axis": "10 outputs across", "kernel": None}
     return pack(header, folded, share)
 
 
@@ -102,7 +116,10 @@ def kernel_of(values: np.ndarray, kept: np.ndarray) -> dict[str, Any]:
 
 def pack(header: dict[str, Any], magnitude: np.ndarray, share: np.ndarray) -> bytes:
     head = json.dumps(header).encode()
-    body = (np.clip(magnitude / header["vmax"], 0, 1) * 255).round().astype("uint8"), (share * 255).round().astype("uint8")
+    body = (
+        (np.clip(magnitude / header["vmax"], 0, 1) * 255).round().astype("uint8"),
+        (share * 255).round().astype("uint8"),
+    )
     return struct.pack("<I", len(head)) + head + body[0].tobytes() + body[1].tobytes()
 
 
@@ -119,8 +136,8 @@ def activations_data(variant: str = "") -> dict[str, Any]:
         zeros[dead] = 1
         if name == "fc":
             zeros[:] = 0
-        layers.append({"name": name, "zeros": zeros.round(4).tolist(), "channels": channels, "overall": float(zeros.mean()),
-                       "dead": dead, "has_relu": name != "fc"})  # fmt: skip
+        found = {"zeros": zeros.round(4).tolist(), "overall": float(zeros.mean()), "dead": dead}
+        layers.append({"name": name, "channels": channels, "has_relu": name != "fc", **found})
     if variant == "hostile":
         layers[1]["name"] = HOSTILE
     selected = names[-1] if variant == "many" else "layers.2.conv1"
@@ -145,7 +162,11 @@ DROPS = {
 def sweep_data(variant: str = "", chosen: list[str] | None = None) -> dict[str, Any]:
     from explorer.theme import DAMAGE
 
-    names = [f"encoder.layers.{i}.{k}" for i in range(50) for k in ("attn", "fc1", "fc2")] if variant == "many" else list(DROPS)
+    names = (
+        [f"encoder.layers.{i}.{k}" for i in range(50) for k in ("attn", "fc1", "fc2")]
+        if variant == "many"
+        else list(DROPS)
+    )
     rows = []
     for r, name in enumerate(names):
         cells = []
@@ -154,11 +175,13 @@ def sweep_data(variant: str = "", chosen: list[str] | None = None) -> dict[str, 
             state = "done" if at < 72 or variant == "many" else "running" if at == 72 else "preview"
             value = DROPS.get(name, DROPS["layers.1.conv1"])[c]
             n = 2000 if state == "done" else 64
-            cells.append({"level": level, "value": value, "half": round(0.18 + 0.32 * abs(value) ** 0.5, 2), "n": n,
-                          "total": 2000, "state": state, "text": None})  # fmt: skip
+            half = round(0.18 + 0.32 * abs(value) ** 0.5, 2)
+            counted = {"n": n, "total": 2000, "state": state, "text": None}
+            cells.append({"level": level, "value": value, "half": half, **counted})
         limit = next((lv for lv, cell in zip(LEVELS, cells, strict=True) if cell["value"] < -1), 1.0) - 0.04
-        rows.append({"name": name, "share_params": 0.003 if r == 0 else 0.01 + 0.05 * (r % 7), "cells": cells, "limit": limit,
-                     "limit_preview": r >= 7 and variant != "many"})  # fmt: skip
+        share = 0.003 if r == 0 else 0.01 + 0.05 * (r % 7)
+        preview = r >= 7 and variant != "many"
+        rows.append({"name": name, "share_params": share, "cells": cells, "limit": limit, "limit_preview": preview})
     if variant == "hostile":
         rows[2]["name"] = HOSTILE
         rows[2]["cells"][0]["text"] = HOSTILE
@@ -235,10 +258,14 @@ def page() -> None:
             if "token" not in st.session_state:
                 st.session_state.token = netron.publish(graph_file())
             selected = (last.get("node") or {}).get("name")
-            colors = {GRAPH_NODES[0]: "#13246e" if st.toggle("recolour") else "#cbd8f9", GRAPH_NODES[2]: "#bad"}
+            colors = {
+                GRAPH_NODES[0]: "#13246e" if st.toggle("recolour") else "#cbd8f9",
+                GRAPH_NODES[2]: "#bad",
+                GRAPH_NODES[3]: 4 / 9,
+            }
             captions = [{"color": "#13246e", "text": HOSTILE}, {"color": "#cbd8f9", "text": "0 % pruned"}]
-            data = {"src": netron.address(st.session_state.token), "height": 620, "colors": colors, "captions": captions,
-                    "selected_node": selected}  # fmt: skip
+            data = {"src": netron.address(st.session_state.token), "height": 620, "colors": colors}
+            data |= {"captions": captions, "selected_node": selected}
             declare(name)(key=name, data=data, **events(name, "node"))
             if st.button("revoke"):
                 netron.revoke(st.session_state.token)
@@ -252,7 +279,12 @@ def serve(port: int) -> None:
     from explorer import netron, theme
 
     app = st.App(Path(__file__).resolve(), routes=netron.ROUTES)
-    options = {"server.port": port, "server.headless": True, "server.address": "127.0.0.1", "server.fileWatcherType": "none"}
+    options = {
+        "server.port": port,
+        "server.headless": True,
+        "server.address": "127.0.0.1",
+        "server.fileWatcherType": "none",
+    }
     app.run(config={**theme.CONFIG, **options, "browser.gatherUsageStats": False, "client.toolbarMode": "minimal"})
 
 
@@ -262,7 +294,8 @@ def start_server() -> str:
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = f"import sys; sys.path[:0] = {[str(ROOT), str(Path(__file__).parent)]!r}; import harness_panel as h; h.serve({port})"
+    paths = [str(ROOT), str(Path(__file__).parent)]
+    code = f"import sys; sys.path[:0] = {paths!r}; import harness_panel; harness_panel.serve({port})"
     with (Path(gettempdir()) / f"harness_panel_{os.getpid()}.log").open("w") as log:
         server = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=log, stderr=log)
     atexit.register(server.terminate)
@@ -295,7 +328,15 @@ class Shown:
     """One component in a fresh browser page; notes requests to other hosts, dialogs and page errors."""
 
     def __init__(
-        self, browser: Any, server: str, component: str, variant: str = "", *, width: int = 384, scheme: str = "light", theme: str = ""
+        self,
+        browser: Any,
+        server: str,
+        component: str,
+        variant: str = "",
+        *,
+        width: int = 384,
+        scheme: str = "light",
+        theme: str = "",
     ):
         """`scheme` is the system's; `theme` ("Light", "Dark") is what the user chose in Streamlit's menu."""
         self.context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
@@ -310,7 +351,7 @@ class Shown:
         self.page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(f"{server}/?c={component}&v={variant}&w={width}")
-        self.root = self.page.locator(f".{ {'activations': 'acts'}.get(component, component)}")
+        self.root = self.page.locator(f".{ {'activations': 'acts'}.get(component, component) }")
         self.root.wait_for(timeout=60_000)
 
     def _note_request(self, request: Any) -> None:
@@ -321,7 +362,9 @@ class Shown:
     def events(self, name: str) -> list[Any]:
         """All values of one event that reached Python so far."""
         text = self.page.get_by_text("EVENTS ").inner_text()
-        return [value for event, value in json.loads(text.removeprefix("EVENTS ")) if event == name and value is not None]
+        return [
+            value for event, value in json.loads(text.removeprefix("EVENTS ")) if event == name and value is not None
+        ]
 
     def wait_for(self, name: str, seconds: float = 15) -> Any:
         """The last value of the event, once one has reached Python."""
@@ -339,8 +382,8 @@ class Shown:
         return tuple(self.root.locator("canvas").evaluate(script, [x, y]))
 
 
-@pytest.fixture
-def show(panel_server: str, panel_browser: Any) -> Iterator[Any]:
+@pytest.fixture(name="show")
+def show_fixture(panel_server: str, panel_browser: Any) -> Iterator[Any]:
     opened: list[Shown] = []
 
     def open_component(component: str, variant: str = "", **options: Any) -> Shown:

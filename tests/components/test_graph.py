@@ -5,7 +5,7 @@ import re
 
 import httpx
 import pytest
-from harness_panel import GRAPH_NODES, HOSTILE, graph_file, panel_browser, panel_server, show  # noqa: F401
+from harness_panel import GRAPH_NODES, HOSTILE, graph_file, panel_browser, panel_server, show_fixture  # noqa: F401
 from starlette.applications import Starlette
 
 from explorer import netron
@@ -64,8 +64,8 @@ def test_only_the_file_and_netrons_own_parts_are_served(client, token):
     assert data.content == graph_file().read_bytes()
     assert data.headers["x-content-type-options"] == "nosniff"
     assert client.get(f"/netron/{token}/view.js").headers["content-type"].startswith("text/javascript")
-    for path in ("server.py", "__init__.py", "data/other.onnx", "data/harness_panel.onnx", "data/", "data/../server.py",
-                 "%2e%2e/%2e%2e/etc/passwd", "..%2fserver.py", "/etc/passwd", "a/b.js", ".js", "nothing.js"):  # fmt: skip
+    own = ("server.py", "__init__.py", "data/other.onnx", "data/", "a/b.js", ".js", "nothing.js", graph_file().name)
+    for path in (*own, "data/../server.py", "%2e%2e/%2e%2e/etc/passwd", "..%2fserver.py", "/etc/passwd"):
         assert client.get(f"/netron/{token}/{path}").status_code == 404, path
     assert client.get(netron.address(token), "POST").status_code == 405
 
@@ -109,7 +109,14 @@ def drawn(show, **options):
 
 
 def fill(frame, name, part="path"):
-    return re.search(r"fill: ([^;]+)", frame.locator(f'[id="node-name-{name}"] .node-item-type {part}').first.get_attribute("style"))[1]
+    style = frame.locator(f'[id="node-name-{name}"] .node-item-type {part}').first.get_attribute("style")
+    return re.search(r"fill: ([^;]+)", style)[1]
+
+
+def edge(shown):
+    """Stroke of an edge: one of Netron's own rules, which differs between light and dark."""
+    script = "frame => getComputedStyle(frame.contentDocument.querySelector('.edge-path')).stroke"
+    return shown.root.locator("iframe").evaluate(script)
 
 
 @pytest.mark.browser
@@ -130,7 +137,16 @@ def test_click_selects_and_outlines_the_node(show):
     border = frame.locator(f'[id="node-name-{GRAPH_NODES[0]}"] .node-border')
     shown.page.wait_for_timeout(300)
     assert "stroke-width: 3px" in border.get_attribute("style")
-    assert "stroke-width" not in (frame.locator(f'[id="node-name-{GRAPH_NODES[3]}"] .node-border').get_attribute("style") or "")
+    assert "stroke-width" not in (
+        frame.locator(f'[id="node-name-{GRAPH_NODES[3]}"] .node-border').get_attribute("style") or ""
+    )
+
+
+@pytest.mark.browser
+def test_number_is_a_place_on_the_themes_scale(show):
+    for scheme, expected in (("light", "rgb(106, 138, 234)"), ("dark", "rgb(68, 96, 198)")):
+        _, frame = drawn(show, scheme=scheme)
+        assert fill(frame, GRAPH_NODES[3]) == expected
 
 
 @pytest.mark.browser
@@ -148,17 +164,16 @@ def test_recolour_does_not_reload_the_frame(show):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("theme", "scheme", "page", "edge"), [
+@pytest.mark.parametrize(("theme", "scheme", "page", "stroke"), [
     ("Dark", "light", "rgb(14, 16, 20)", "rgb(136, 136, 136)"),
     ("Light", "dark", "rgb(255, 255, 255)", "rgb(0, 0, 0)"),
     ("", "dark", "rgb(14, 16, 20)", "rgb(136, 136, 136)"),
 ])  # fmt: skip
-def test_graph_follows_streamlits_theme_even_against_the_system(show, theme, scheme, page, edge):
+def test_graph_follows_streamlits_theme_even_against_the_system(show, theme, scheme, page, stroke):
     shown, _ = drawn(show, scheme=scheme, theme=theme)
-    style = "(frame, [selector, key]) => getComputedStyle(frame.contentDocument.querySelector(selector))[key]"
-    frame = shown.root.locator("iframe")
-    assert frame.evaluate(style, ["#target", "backgroundColor"]) == page
-    assert frame.evaluate(style, [".edge-path", "stroke"]) == edge  # one of Netron's own rules for dark
+    script = "frame => getComputedStyle(frame.contentDocument.getElementById('target')).backgroundColor"
+    assert shown.root.locator("iframe").evaluate(script) == page
+    assert edge(shown) == stroke
 
 
 @pytest.mark.browser
@@ -168,6 +183,7 @@ def test_change_of_theme_repaints_without_reload(show):
     shown.page.emulate_media(color_scheme="light")
     frame.locator('html[data-theme="false #ffffff"]').wait_for()
     assert fill(frame, GRAPH_NODES[1]) == "rgb(236, 239, 243)"
+    assert edge(shown) == "rgb(0, 0, 0)"
     assert not [url for url in shown.requests[before:] if "/netron/" in url]
 
 

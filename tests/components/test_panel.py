@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness_panel import HOSTILE, activations_data, panel_browser, panel_server, show, weights_data  # noqa: F401
+from harness_panel import HOSTILE, activations_data, panel_browser, panel_server, show_fixture, weights_data  # noqa: F401
 
 from explorer.theme import CONFIG
 
@@ -82,7 +82,9 @@ def test_arrow_keys_move_the_cell_and_send_it_once(show):
     shown.page.wait_for_timeout(400)
     assert len(shown.events("cell")) == 1
     said = shown.root.locator(".said").inner_text()
-    assert said.startswith(f"Output {HEAD['col_ids'][start[1] - 2]}, input {HEAD['row_ids'][start[0] - 1]}, mean size of weight")
+    assert said.startswith(
+        f"Output {HEAD['col_ids'][start[1] - 2]}, input {HEAD['row_ids'][start[0] - 1]}, mean size of weight"
+    )
 
 
 def test_options_reach_python_and_sorting_keeps_the_chosen_weight(show):
@@ -94,8 +96,31 @@ def test_options_reach_python_and_sorting_keeps_the_chosen_weight(show):
     left = float(shown.root.locator(".cursor").evaluate("box => parseFloat(box.style.left)"))
     assert left == pytest.approx(41 * CELL, abs=0.1)  # unsorted: output 41 is column 41
     shown.root.get_by_role("button", name="Kernels").click()
-    shown.page.wait_for_function("document.body.innerText.includes('\"view\": \"kernels\"')")
+    shown.page.wait_for_function('document.body.innerText.includes(\'"view": "kernels"\')')
     assert shown.events("options")[-1] == {"view": "kernels", "sorted": False, "show_mask": True}
+
+
+def test_kernels_view_has_one_cell_a_weight(show):
+    shown = show("weights")
+    shown.root.get_by_role("button", name="Kernels").click()
+    shown.wait_for("options")
+    shown.root.locator('.map[aria-label*="60"]').wait_for()
+    head, sizes, _ = unpack(weights_data(options={"view": "kernels"}))
+    cell = 382 / 72
+    at = {"x": 1 + 4.5 * cell, "y": 1 + 3.5 * shown.root.locator("canvas").bounding_box()["height"] / 72}
+    shown.page.wait_for_timeout(500)
+    shown.root.locator(".map").hover(position=at)
+    words = shown.root.locator(".hover-tip").inner_text()
+    output, row = head["col_ids"][3], head["row_ids"][3]
+    assert words.startswith(
+        f"Output {output}, input {row}, row 0, column 1\nsize of weight {sizes[3, 4] / 255 * 0.2:.2g}"
+    )
+    shown.root.locator(".map").click(position=at)
+    assert shown.wait_for("cell") == {"row": row, "col": output}
+    # the outline stays on the weight that was clicked, not on the first of its kernel
+    assert float(shown.root.locator(".cursor").evaluate("box => parseFloat(box.style.left)")) == pytest.approx(
+        4 * cell, abs=0.1
+    )
 
 
 def test_m_switches_the_mask(show):
@@ -131,7 +156,10 @@ def test_hover_names_the_cell_with_value_and_kept_share(show):
     words = shown.root.locator(".hover-tip").inner_text()
     size = float(f"{SIZES[3, 10] / 255 * 0.2:.2g}")
     kept = round(KEPT[3, 10] / 255 * 9)
-    assert words == f"Output {HEAD['col_ids'][10]}, input {HEAD['row_ids'][3]}\nmean size of weight {size:g}, {kept} of 9 kept"
+    assert (
+        words
+        == f"Output {HEAD['col_ids'][10]}, input {HEAD['row_ids'][3]}\nmean size of weight {size:g}, {kept} of 9 kept"
+    )
 
 
 def threshold_x(shown: Any, threshold: float) -> tuple[float, float]:
@@ -196,7 +224,8 @@ def test_locked_layer_cannot_be_dragged(show):
     shown.page.mouse.down()
     shown.page.mouse.move(x + 60, y, steps=3)
     shown.page.mouse.up()
-    shown.page.wait_for_timeout(500)
+    shown.root.locator(".map").click()
+    shown.wait_for("cell")  # whatever the drag had sent would have come before
     assert shown.events("commit") == shown.events("drag") == []
 
 
@@ -288,7 +317,10 @@ def test_more_channels_than_pixels_are_averaged_and_said(show):
 
 
 def test_no_pass_yet_and_html_names(show):
-    assert show("activations", "empty").root.inner_text().strip() == "Run one pass over the calibration data to see zeros per channel."
+    assert (
+        show("activations", "empty").root.inner_text().strip()
+        == "Run one pass over the calibration data to see zeros per channel."
+    )
     shown = show("activations", "hostile", width=700)
     assert shown.root.locator(".row .name").nth(1).get_attribute("title") == HOSTILE
     shown.root.locator(".row").nth(1).click()

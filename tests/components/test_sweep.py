@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from harness_panel import HOSTILE, LEVELS, panel_browser, panel_server, show, sweep_data  # noqa: F401
+from harness_panel import HOSTILE, LEVELS, panel_browser, panel_server, show_fixture, sweep_data  # noqa: F401
 
 from explorer.theme import CONFIG, DAMAGE
 
@@ -89,9 +89,15 @@ def test_one_tab_stop_arrows_enter_and_space(show):
     for key in ("ArrowDown", "ArrowRight", "ArrowRight", "Enter"):
         shown.page.keyboard.press(key)
     assert shown.wait_for("set") == {"layer": "layers.0.conv1", "level": 0.3}
-    assert shown.root.locator(".body [tabindex='0']").get_attribute("aria-label").startswith("layers.0.conv1 at 30 %: −0.35 ± 0.4 pt")
+    assert (
+        shown.root.locator(".body [tabindex='0']")
+        .get_attribute("aria-label")
+        .startswith("layers.0.conv1 at 30 %: −0.35 ± 0.4 pt")
+    )
     shown.page.keyboard.press("Space")
-    assert shown.wait_for("curves") == {"chosen": ["layers.1.conv1", "layers.1.down.0", "layers.2.conv1", "layers.0.conv1"]}
+    assert shown.wait_for("curves") == {
+        "chosen": ["layers.1.conv1", "layers.1.down.0", "layers.2.conv1", "layers.0.conv1"]
+    }
     assert shown.root.locator(".body [tabindex='0']").evaluate("e => e === e.getRootNode().activeElement")
 
 

@@ -41,7 +41,7 @@ const isViewer = (src) => /^\/netron\/[A-Za-z0-9_-]+\/index\.html$/.test(src);
 function openFrame(view) {
   close(view);
   if (view.frame) view.frame.remove();
-  view.shown = view.observer = view.frame = null;
+  view.shown = view.clicked = view.observer = view.frame = null;
   if (!isViewer(view.data.src || '')) { say(view, 'No graph to show.'); return; }
   const frame = document.createElement('iframe');
   // No pop-ups, dialogs, forms, downloads or leaving the page; same origin so that the nodes can be reached.
@@ -83,8 +83,8 @@ function hook(view, page) {
     if (link && !link.getAttribute('href').startsWith('javascript:')) event.preventDefault();
     const node = event.target.closest('g.node'), dragged = press && Math.hypot(event.clientX - press[0], event.clientY - press[1]) > 5;
     if (!node || dragged || !node.id.startsWith(PREFIX)) return;
-    view.shown = node.id.slice(PREFIX.length);              // it is under the pointer: no need to scroll there
-    view.send(view.shown);
+    view.clicked = node.id.slice(PREFIX.length);            // it is under the pointer: no need to scroll there
+    view.send(view.clicked);
   }, true);
   // Netron draws anew when its own options change.
   let queued = false;
@@ -104,17 +104,19 @@ function paint(view) {
   followTheme(view, page);
   for (const node of page.querySelectorAll('g.node')) paintNode(view, node);
   const { selected_node: selected } = view.data;
-  if (selected !== view.shown) { view.shown = selected; scrollToNode(page, selected); }
+  if (selected === view.shown) return;
+  view.shown = selected;
+  if (selected !== view.clicked) scrollToNode(page, selected);
+  view.clicked = null;
 }
 
 function paintNode(view, node) {
   const name = node.id.startsWith(PREFIX) ? node.id.slice(PREFIX.length) : null;
-  const colour = name === null ? undefined : view.data.colors[name];
-  const valid = Object.hasOwn(view.data.colors, name) && HEX.test(colour);
+  const colour = name !== null && Object.hasOwn(view.data.colors, name) ? colourOf(view, view.data.colors[name]) : null;
   const type = node.querySelector('.node-item-type') || node.querySelector('.node-item');
   if (type) {
     // Netron's own colours of kinds would compete with the app's: without a colour from us a node is plain.
-    const fill = valid ? colour : themeValue(view.root, '--st-gray-background-color');
+    const fill = colour || themeValue(view.root, '--st-gray-background-color');
     setStyle(type.querySelector('path'), 'fill', fill);
     setStyle(type.querySelector('text'), 'fill', inkOn(hexToRgb(fill.length < 7 ? doubled(fill) : fill)));
   }
@@ -123,6 +125,13 @@ function paintNode(view, node) {
   setStyle(border, 'strokeWidth', chosen ? '3px' : '');
 }
 
+// A hex colour, or a number from 0 to 1 on the theme's own scale, which differs between light and dark.
+function colourOf(view, wish) {
+  if (typeof wish === 'number') return toHex(ramp(themeList(view.root, '--st-chart-sequential-colors'), wish));
+  return HEX.test(wish || '') ? wish : null;
+}
+
+const toHex = (rgb) => `#${rgb.map((part) => part.toString(16).padStart(2, '0')).join('')}`;
 const doubled = (hex) => `#${[...hex.slice(1, 4)].map((c) => c + c).join('')}`;
 const setStyle = (element, key, value) => { if (element && element.style[key] !== value) element.style[key] = value; };
 
@@ -154,6 +163,8 @@ function switchRule(rule, dark) {
 
 function showCaptions(view) {
   const { captions } = view.data, list = typeof captions === 'string' ? [{ text: captions }] : captions || [];
-  view.find('.captions').innerHTML = list.map(({ color, text }) => '<span>'
-    + `${HEX.test(color || '') ? `<i style="background:${color}"></i>` : ''}${escapeHtml(text)}</span>`).join('');
+  view.find('.captions').innerHTML = list.map(({ color, text }) => {
+    const colour = colourOf(view, color);
+    return `<span>${colour ? `<i style="background:${colour}"></i>` : ''}${escapeHtml(text)}</span>`;
+  }).join('');
 }

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from explorer import jobs, resources, state
+from explorer.present import TABS, preview_size
 from explorer.rows import from_option, request_for
 from pruning_core import PruningError
 from pruning_core.criteria import CRITERIA
@@ -13,7 +14,6 @@ from pruning_core.granularities import GRANULARITIES
 from pruning_core.plan import LayerPlan
 
 ALL = ["headline", "mixer", "panel"]  # the fragments of Explore
-PREVIEW = 64  # examples
 REFINE_SECONDS = 0.15  # of measuring before the next answer is shown
 
 
@@ -153,11 +153,12 @@ def measure_rows(layer: str | None) -> None:
     app, bench = state.current(), state.workbench()
     if bench is None or app.data is None:
         return
+    samples = preview_size(bench)[0]
     names = [layer] if layer else [row.name for row in bench.model.graph.layers]
     ways: dict[str, list[str]] = {}
     requests = {}
     for name in names:
-        request = request_for(app.plan.layer(name), samples=None if layer else PREVIEW)
+        request = request_for(app.plan.layer(name), samples=None if layer else samples)
         requests[repr(request)] = request
         ways.setdefault(repr(request), []).append(name)
     for way, members in ways.items():
@@ -204,8 +205,6 @@ def panel_tab() -> None:
 
 def show_tab(index: int) -> None:
     """Choose a tab by its place."""
-    from explorer.present import TABS
-
     if 0 <= index < len(TABS):
         state.change(tab=TABS[index])
         st.rerun(["panel"])

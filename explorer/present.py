@@ -11,7 +11,7 @@ from explorer import jobs
 from explorer.figures import headline as heads
 from explorer.figures import words
 from explorer.figures.curves import Line
-from explorer.rows import PREVIEW, Row, interpolate, kind, mixer_rows
+from explorer.rows import Row, curve_and_cells, interpolate, kind, mixer_rows, option_value
 from explorer.state import ExplorerState
 from pruning_core.criteria import CRITERIA, LayerStatistics
 from pruning_core.granularities import GRANULARITIES
@@ -20,6 +20,7 @@ from pruning_core.pictures import Histogram, Picture, histogram, picture
 from pruning_core.plan import Plan
 from pruning_core.sensitivity import DEFAULT_LEVELS, Sweep, largest_within
 
+PREVIEW_SECONDS = 6.0
 TABS = ("Weights", "Activations", "Graph")
 
 
@@ -29,14 +30,14 @@ def headline(bench: pc.Workbench, state: ExplorerState, form: str = "full") -> d
     plan = state.plan.with_layers(dragged) if dragged else state.plan
     exact = bench.exact(plan)
     known = _accuracy(bench)
-    shown = _estimated(known, state, dragged) if dragged else known
+    shown = _estimated(bench, known, state, dragged) if dragged else known
     job = jobs.latency_job(state.model, state.data, plan)
     live = (job and job.live) or jobs.live_sweep(state.model or "", state.data)
     done = known is None or (known.n == known.total and not dragged)
     return {
         "form": form,
         "metrics": [
-            heads.accuracy(shown, state.tolerance, estimated=bool(dragged)),
+            heads.accuracy(shown, state.tolerance, estimated=bool(dragged), pruned=removes_something(plan)),
             heads.size(exact.storage),
             heads.flops(bench.model.graph.macs, effective_macs(exact)),
             _latency(job, bool(dragged), removes_something(plan)),
@@ -93,13 +94,15 @@ def _accuracy(bench: pc.Workbench) -> heads.Accuracy | None:
     )
 
 
-def _estimated(known: heads.Accuracy | None, state: ExplorerState, dragged: dict[str, Any]) -> heads.Accuracy | None:
+def _estimated(
+    bench: pc.Workbench, known: heads.Accuracy | None, state: ExplorerState, dragged: dict[str, Any]
+) -> heads.Accuracy | None:
     """Move the measured accuracy along the single-layer curves of what is dragged; the interval grows with it."""
     if known is None:
         return None
     shift, spread = 0.0, 0.0
     for name, fields in dragged.items():
-        curve = curve_of(state, name)
+        curve, _ = curve_and_cells(bench, state, name)
         if curve is None or "sparsity" not in fields:
             return known
         before, _ = interpolate(curve, state.plan.layer(name).sparsity)
@@ -117,13 +120,6 @@ def _estimated(known: heads.Accuracy | None, state: ExplorerState, dragged: dict
         known.n,
         known.total,
     )
-
-
-def curve_of(state: ExplorerState, name: str) -> Row | None:
-    """Return the measured curve of a layer pruned as the plan wishes."""
-    from explorer.rows import _curve
-
-    return _curve(state, name, state.plan.layer(name))[0]
 
 
 def _latency(job: jobs.Job | None, dragged: bool, removes: bool) -> heads.Drawn:
@@ -170,8 +166,6 @@ def mixer(bench: pc.Workbench, state: ExplorerState) -> dict[str, Any]:
 
 
 def _all_options() -> list[tuple[str, str]]:
-    from explorer.rows import option_value
-
     return [
         (option_value(g.name, preset), g.label_of(**preset)) for g in GRANULARITIES.values() for preset in g.presets
     ]
@@ -239,12 +233,18 @@ def _empty_curves(bench: pc.Workbench, rows: list[Row]) -> dict[str, Any] | None
     if bench.dataset is None:
         return {"text": "Without data there is sparsity, size and FLOPs, but no accuracy. Add data.", "action": None}
     n = sum(row["prunable"] for row in rows)
-    cells = {
-        row["name"]: len(row["steps"][1:]) if row["steps"] else len(DEFAULT_LEVELS) for row in rows if row["prunable"]
-    }
-    time = words.duration(bench.reference.seconds_for(cells, PREVIEW))
+    time = words.duration(preview_size(bench)[1])
     text = f"No curves yet. A preview of all {n} layers takes about {time}."
     return {"text": text, "action": {"label": "Preview", "command": {"kind": "preview"}}}
+
+
+def preview_size(bench: pc.Workbench) -> tuple[int, float]:
+    """Return how many examples a preview takes, and its seconds: at least 64, more where they are quick."""
+    cells = {layer.name: len(DEFAULT_LEVELS) for layer in bench.model.graph.layers}
+    total = len(bench.dataset.validation) if bench.dataset else 0
+    sizes = [n for n in (512, 256, 128) if bench.reference.seconds_for(cells, n) <= PREVIEW_SECONDS]
+    n = min(total, sizes[0] if sizes else 64)
+    return n, bench.reference.seconds_for(cells, n)
 
 
 def panel(bench: pc.Workbench, state: ExplorerState) -> dict[str, Any]:

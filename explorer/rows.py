@@ -36,7 +36,7 @@ def mixer_rows(bench: pc.Workbench, state: ExplorerState) -> list[Row]:
 
 def _row(bench: pc.Workbench, state: ExplorerState, layer: Layer, share_params: float, share_macs: float) -> Row:
     wish = state.plan.layer(layer.name)
-    curve, cells = _curve(state, layer.name, wish)
+    curve, cells = curve_and_cells(bench, state, layer.name)
     layout = bench.ranking.layout(layer.name, wish)
     menus = _menus(bench.reference, layer.name)
     return {
@@ -54,7 +54,7 @@ def _row(bench: pc.Workbench, state: ExplorerState, layer: Layer, share_params: 
         "steps": list(layout.steps) if layout.steps else None,
         "max_sparsity": (layout.blocks_per_arena - 1) / layout.blocks_per_arena,
         "curve": curve,
-        "drop": _drop(state, layer.name, wish, curve, cells),
+        "drop": _alone(bench, state, layer.name) or _drop(wish, curve, cells),
         "bytes_per_weight": 4,
         "granularities": menus[0],
         "criteria": menus[1],
@@ -136,8 +136,9 @@ def request_for(wish: LayerPlan, **fields: Any) -> pc.Request:
     return pc.Request(granularity=wish.granularity, criterion=wish.criterion, settings=settings, **fields)
 
 
-def _curve(state: ExplorerState, name: str, wish: LayerPlan) -> tuple[Row | None, tuple[Cell, ...]]:
-    known = jobs.curves(state.model or "", state.data, request_for(wish))
+def curve_and_cells(bench: pc.Workbench, state: ExplorerState, name: str) -> tuple[Row | None, tuple[Cell, ...]]:
+    """Return the curve of a layer pruned as the plan wishes, in points, and the cells it runs through."""
+    known = jobs.curves(state.model or "", state.data, request_for(state.plan.layer(name)))
     cells = known.of_layer(name) if known else ()
     if not cells:
         return None, ()
@@ -147,15 +148,24 @@ def _curve(state: ExplorerState, name: str, wish: LayerPlan) -> tuple[Row | None
         "drops": drops,
         "low": [0.0, *(100 * cell.drop_interval[0] for cell in cells)],
         "high": [0.0, *(100 * cell.drop_interval[1] for cell in cells)],
-        "preview": not all(cell.done and cell.tally.n > PREVIEW for cell in cells),
+        "preview": any(cell.tally.n < len(bench.dataset.validation) for cell in cells) if bench.dataset else True,
     }
     return curve, cells
 
 
-PREVIEW = 64  # a curve of so few examples is drawn as a preview
+def _alone(bench: pc.Workbench, state: ExplorerState, name: str) -> Row | None:
+    """Return the plan's own measurement where it prunes this layer and no other: it is the drop of the layer alone."""
+    pruned = [other for other, wish in state.plan.layers.items() if wish.sparsity > 0]
+    if pruned != [name] or bench.dataset is None or not bench.started:
+        return None
+    estimate = bench.estimate()
+    low, high = estimate.drop_interval
+    now = "known" if estimate.done else "measuring"
+    half = 50 * (high - low)
+    return {"state": now, "value": 100 * estimate.drop, "half": half, "n": estimate.n, "total": estimate.total}
 
 
-def _drop(state: ExplorerState, name: str, wish: LayerPlan, curve: Row | None, cells: tuple[Cell, ...]) -> Row:
+def _drop(wish: LayerPlan, curve: Row | None, cells: tuple[Cell, ...]) -> Row:
     if wish.sparsity == 0:
         return {"state": "dense", "value": 0.0, "half": 0.0, "n": 0, "text": None}
     if curve is None:

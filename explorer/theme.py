@@ -80,6 +80,15 @@ PAGE_CSS = """<style>
 .stMainBlockContainer { padding-left: 0; padding-right: 0; max-width: none }
 [data-testid=stLayoutWrapper]:has(> .st-key-headline_place) { position: sticky; top: 3.75rem; z-index: 90 }
 .st-key-context { position: fixed; top: 10px; right: 24px; z-index: 1000000; width: auto }
+.stMainBlockContainer > .stVerticalBlock { gap: 0 }
+.stMainBlockContainer > .stVerticalBlock > [data-testid=stElementContainer]:has(style) { display: none }
+.stMainBlockContainer .stVerticalBlock:has(> .st-key-mixer), .stVerticalBlock:has(> .st-key-panel_head) { gap: 0 }
+.stColumn:has(.st-key-side) { border-left: 1px solid color-mix(in srgb, currentColor 14%, transparent) }
 .st-key-pane { padding: 10px 18px 16px }
-.st-key-empty, .st-key-page { padding: 24px }
+.st-key-empty, .st-key-page { padding: 20px 24px }
+.st-key-job_bar { padding: 6px 24px; background: color-mix(in srgb, currentColor 5%, transparent) }
+@media (max-width: 1200px) {
+  .stHorizontalBlock:has(> .stColumn .st-key-side) { flex-direction: column }
+  .stHorizontalBlock:has(> .stColumn .st-key-side) > .stColumn { width: 100%; flex: none; border-left: 0 }
+}
 </style>"""

@@ -37,11 +37,12 @@ class Speed:
 Drawn = dict[str, Any]
 
 
-def accuracy(known: Accuracy | None, tolerance: float, estimated: bool = False) -> Drawn:
-    """Return the accuracy metric; `tolerance` in points, `estimated` while a slider moves."""
+def accuracy(known: Accuracy | None, tolerance: float, *, estimated: bool = False, pruned: bool = True) -> Drawn:
+    """Return the accuracy metric; `tolerance` in points, `estimated` while a slider moves; dense when not `pruned`."""
     if known is None:
         return _metric("accuracy", "Accuracy", "no data", "–", "", title="Without data there is no accuracy. Add data.")
-    half = 50 * (known.drop_interval[1] - known.drop_interval[0])
+    low, high = known.drop_interval if pruned else (known.interval[0] - known.dense, known.interval[1] - known.dense)
+    half = 50 * (high - low)
     above = 100 * known.drop < -tolerance
     refining = known.n < known.total
     return _metric(
@@ -50,7 +51,7 @@ def accuracy(known: Accuracy | None, tolerance: float, estimated: bool = False) 
         "est. from single layers" if estimated else f"n {words.count(known.n)} · 95 %",
         words.rounded(100 * known.value),
         "%",
-        change=words.points(known.drop) if known.drop or known.n else "",
+        change=words.points(known.drop) if pruned else "",
         tone="warn" if above else "plain",
         interval=f"± {words.rounded(half)}",
         dense=f"dense {words.rounded(100 * known.dense)}",
@@ -61,8 +62,8 @@ def accuracy(known: Accuracy | None, tolerance: float, estimated: bool = False) 
             "kind": "accuracy",
             "dense": 100 * known.dense,
             "value": 100 * known.value,
-            "low": 100 * (known.dense + known.drop_interval[0]),
-            "high": 100 * (known.dense + known.drop_interval[1]),
+            "low": 100 * (known.dense + low),
+            "high": 100 * (known.dense + high),
             "tolerance": 100 * known.dense - tolerance,
         },
     )
@@ -101,7 +102,7 @@ def flops(macs: int, effective_macs: int) -> Drawn:
         change="no change" if effective_macs < macs else "",
         tone="muted",
         dense=f"dense {figure}",
-        title="2 × MACs of one example, as run. A mask puts zeros in place; this runtime multiplies by them all the same.",
+        title="2 × MACs of one example, as run. A mask puts zeros in place; they are multiplied all the same.",
         glyph={"kind": "bar", "fraction": 1.0, "null": None},
     )
 

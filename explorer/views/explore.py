@@ -42,7 +42,7 @@ else:
     with st.container(key="headline_place", gap=None):
         headline()
     left, right = st.columns([1020, 420], gap=None)
-    with left:
+    with left, st.container(key="mix", gap=None):
         mixer()
-    with right:
+    with right, st.container(key="side", gap=None):
         panel()

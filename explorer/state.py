@@ -34,8 +34,6 @@ class ExplorerState:
     push: int = 0  # grows whenever Python changed what components show
     notice: str = ""  # one sentence about what was refused
     view: Mapping[str, Any] = field(default_factory=dict)  # options of single views
-    compared: tuple[str, ...] = ()  # layers whose curves are drawn
-    export_id: str = ""
 
 
 def current() -> ExplorerState:
@@ -98,7 +96,7 @@ def open_model(model: str | None, data: str | None) -> None:
     layers = reference.model.graph.layers if reference else ()
     plan = pc.plan_for(reference.model) if reference else Plan()
     first = layers[0].name if layers else None
-    change(model=model, data=data, plan=plan, past=(), future=(), layer=first, notice="", compared=(), export_id="")
+    change(model=model, data=data, plan=plan, past=(), future=(), layer=first, notice="", view={})
     change(push=current().push + 1)
     write_link()
 

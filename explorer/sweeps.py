@@ -27,7 +27,7 @@ def headline() -> None:
     bench = state.workbench()
     if bench:
         data = present.headline(bench, state.current(), form="slim")
-        declare("headline")(key="headline_slim", data=data, on_tick_change=_tick)
+        declare("headline")(key="headline_slim", data=data, on_tick_change=_tick, on_command_change=_headline_command)
 
 
 def _tick() -> None:
@@ -35,6 +35,14 @@ def _tick() -> None:
     if bench and bench.dataset:
         bench.refine(0.15)
     st.rerun(["headline"])
+
+
+def _headline_command() -> None:
+    sent, app = state.widget("headline_slim").command, state.current()
+    if sent and sent["kind"] == "latency":
+        jobs.start_latency(app.model or "", app.data, app.plan)
+    elif sent and sent["kind"] in ("undo", "redo"):
+        (state.undo if sent["kind"] == "undo" else state.redo)()
 
 
 def _live() -> jobs.Job | None:
@@ -148,7 +156,7 @@ def _results() -> None:
             cells=present.cells(known),
             levels=sorted({cell.sparsity for cell in known.cells}),
             tolerance=app.tolerance,
-            chosen=list(app.compared),
+            chosen=_compared(app, known),
             plan={name: wish.sparsity for name, wish in app.plan.layers.items()},
             running=_running_cell(),
             total=present.sweep_total(known, bench),
@@ -183,12 +191,18 @@ def _set() -> None:
 def _curves() -> None:
     sent = state.widget("sweep").curves
     if sent:
-        state.change(compared=tuple(sent["chosen"]))
+        state.view(compared=tuple(sent["chosen"]))
         st.rerun(["sweep_results"])
 
 
+def _compared(app: state.ExplorerState, known: Sweep) -> list[str]:
+    if app.view.get("compared") is None:
+        return present.default_layers(known)
+    return [name for name in app.view["compared"] if known.of_layer(name)]
+
+
 def _selected(app: state.ExplorerState, known: Sweep) -> None:
-    chosen = [name for name in app.compared if known.of_layer(name)] or present.default_layers(known)
+    chosen = _compared(app, known)
     st.markdown(f"**Selected layers** {len(chosen)} of {len({cell.layer for cell in known.cells})}")
     lines = [present.curve_line(known, name) for name in chosen]
     figure = curves.sensitivity_curves(lines, app.tolerance)

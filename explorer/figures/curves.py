@@ -39,7 +39,12 @@ def sensitivity_curves(lines: list[Line], tolerance: float) -> go.Figure:
             marker={"symbol": MARKERS[i % len(MARKERS)], "size": 8, "color": color},
             hovertemplate=line.name.replace("<", "&lt;") + ": %{y:.1f} pt<extra></extra>",
         )
-    figure.add_hline(y=-tolerance, line={"dash": "dash", "width": 1}, annotation_text=f"tolerance {tolerance:.1f} pt")
+    figure.add_hline(
+        y=-tolerance,
+        line={"dash": "dash", "width": 1},
+        annotation_text=f"tolerance {tolerance:.1f} pt",
+        annotation_position="bottom left",
+    )
     figure.update_layout(
         height=HEIGHT,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},

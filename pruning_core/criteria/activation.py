@@ -15,7 +15,7 @@ def wanda(weight: Tensor, stats: LayerStatistics) -> Tensor:
     return weight.abs() * stats.known("input_norm")
 
 
-@criterion("apoz", label="Active share (APoZ)", needs=frozenset({"activation_zeros"}))
+@criterion("apoz", label="APoZ", needs=frozenset({"activation_zeros"}))
 def apoz(weight: Tensor, stats: LayerStatistics) -> Tensor:
     """1 - share of zeros in the output channel's activations (Hu et al. 2016, arXiv:1607.03250)."""
     return over_outputs(1 - stats.known("activation_zeros"), weight)

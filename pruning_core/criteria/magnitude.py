@@ -9,13 +9,13 @@ from pruning_core.criteria.seam import LayerStatistics, criterion
 from pruning_core.registry import Setting
 
 
-@criterion("l1", label="Magnitude (L1)")
+@criterion("l1", label="Magnitude")
 def l1(weight: Tensor, stats: LayerStatistics) -> Tensor:
     """|w|; a block sums to its L1 norm (Han et al. 2015, arXiv:1506.02626; Li et al. 2017, arXiv:1608.08710)."""
     return weight.abs()
 
 
-@criterion("l2", label="Magnitude (L2)")
+@criterion("l2", label="L2 norm")
 def l2(weight: Tensor, stats: LayerStatistics) -> Tensor:
     """w^2; a block sums to its squared L2 norm, which ranks as the norm does (Han et al. 2015, arXiv:1506.02626)."""
     return weight.square()

@@ -7,6 +7,7 @@ Standard output holds the answer (with `--json` one document and nothing else), 
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,8 @@ class Commands(TyperGroup):
         """Put `run` in front when no command is named."""
         first = args[0] if args else ""
         if first not in self.commands and first not in ("--help", "-h"):
+            if meant := get_close_matches(first, self.commands, n=1, cutoff=0.75):
+                raise typer.TyperException(f"unknown command '{first}'; did you mean '{meant[0]}'?")
             args = ["run", *args]
         return list(super().parse_args(ctx, args))
 
@@ -177,7 +180,9 @@ def answer(args: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except typer.TyperException as error:
-        return refuse(USAGE, error.format_message())
+        return refuse(
+            USAGE, error.format_message().replace("Value error, ", "").replace("Input should be", "it should be")
+        )
     except BrokenPipeError:  # whoever read our answer has left: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -19,7 +19,7 @@ __all__ = ["Report", "measure"]
 
 def measure(
     model: Model,
-    data: EvalData,
+    data: EvalData | None,
     plan: Plan | None = None,
     *,
     latency: bool = False,
@@ -35,23 +35,25 @@ def measure(
     """Measure the dense model, and the masked one when there is a plan or masks (which then stand for the plan's).
 
     Criteria that need data take `calibration`, else `data`. Latency is of `batch` examples, `seconds` for each runtime.
-    `onnx`, the exported masked model, is checked against torch.
+    `onnx`, the exported masked model, is checked against torch. Without data only what can be counted is reported.
     """
-    check_fits(data, model.graph.input_shapes[0], model.graph.output_shape[-1])
+    if data is not None:
+        check_fits(data, model.graph.input_shapes[0], model.graph.output_shape[-1])
     if masks is None and plan is not None:
         masks = masks_for(model, plan, calibration or data)
     masked = None if masks is None else masked_copy(model, dict(masks))
     forms = _measured(model, masked, data, progress, cancelled)
     wanted = runtimes if latency else ()
-    times = {name: latency_of(model, masked, data.batch(slice(0, batch)), name, seconds, cancelled) for name in wanted}
+    inputs = model.example_inputs[0][:batch] if data is None else data.batch(slice(0, batch))
+    times = {name: latency_of(model, masked, inputs, name, seconds, cancelled) for name in wanted}
     dense = form_document(forms[0], weights_file(model, None, model.module), latency_document(times, is_dense=True))
     pruned = None
     if masked is not None:
         pruned = form_document(forms[1], weights_file(model, plan, masked), latency_document(times, is_dense=False))
     return Report(
         model=model.name,
-        data=data.name,
-        split=data.split,
+        data=data.name if data else "",
+        split=data.split if data else "",
         dense=dense,
         masked=pruned,
         slimmed=None,
@@ -62,9 +64,15 @@ def measure(
 
 
 def _measured(
-    model: Model, masked: nn.Module | None, data: EvalData, progress: Progress | None, cancelled: IsCancelled | None
+    model: Model,
+    masked: nn.Module | None,
+    data: EvalData | None,
+    progress: Progress | None,
+    cancelled: IsCancelled | None,
 ) -> list[dict[str, Measurement]]:
     """Return the measurements of the dense model, and of the masked one where there is one."""
+    if data is None:
+        return [measurements(Structure.from_module(model.graph, form)) for form in (model.module, masked) if form]
     total = len(data) * (1 if masked is None else 2)
     targets = None if data.targets is None else data.labels()
     dense = predict(model.module, data, progress=_shifted(progress, 0, total), cancelled=cancelled)
@@ -90,12 +98,12 @@ def latency_of(
     return compare(dense, pruned, null=null, runtime=name, batch=len(inputs), seconds=seconds, cancelled=cancelled)
 
 
-def _certificate(masked: nn.Module | None, model: Model, data: EvalData, onnx: bytes | None) -> Document:
+def _certificate(masked: nn.Module | None, model: Model, data: EvalData | None, onnx: bytes | None) -> Document:
     difference, samples = None, 0
     if onnx is not None:
         batches = check_batches(data, model.example_inputs)
         difference = largest_difference(onnx, masked or model.module, batches)
-        samples = min(CHECK_SAMPLES, len(data))
+        samples = min(CHECK_SAMPLES, len(model.example_inputs[0] if data is None else data))
     return {
         "masked_vs_slimmed_max_abs_diff": None,
         "slimmed_vs_onnx_max_abs_diff": None,

@@ -1,7 +1,7 @@
 """What was asked for on the command line, as the library takes it: models, data, wishes, numbers."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from explorer.commands import shown
@@ -37,16 +37,23 @@ class Inputs:
             shown.note(f"{loaded.name} has {loaded.note}")
         return loaded
 
-    @cached_property
+    @property
     def dataset(self) -> Dataset:
-        """The data, or the model's own where none was named; `samples` of each split."""
+        """The data, or the model's own where none was named, or a refusal."""
+        if self.known_dataset is None:
+            raise DataError(f"'{self.model_name}' comes without data; name some with --data")
+        return self.known_dataset
+
+    @cached_property
+    def known_dataset(self) -> Dataset | None:
+        """The data, or the model's own where none was named; None for a model that has none."""
         name = self.data_name or self.model.data_name
         if name is None:
-            raise DataError(f"'{self.model_name}' comes without data; name some with --data")
+            return None
         found = load_data(name, self.preprocessing, self.model)
         if find_data(name).name != "sample":
             shown.note(f"the inputs are prepared as {found.validation.preprocessing}")
-        return replace(found, splits={key: data.take(self.samples) for key, data in found.splits.items()})
+        return found
 
     @property
     def preprocessing(self) -> Preprocessing | None:

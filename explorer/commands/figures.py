@@ -46,7 +46,8 @@ def pruned_rows(dense: Document, masked: Document) -> Iterable[Row]:
         high, low = (-100 * end for end in masked["accuracy_drop_interval"])
         change = f"{drop + 0.0:+.2f} points ({low:+.2f} to {high:+.2f})"
         yield "Accuracy", _with_interval(dense), _with_interval(masked), change
-    yield "Agreement with dense", "", shown.percent(masked["agreement"]), ""
+    if masked["agreement"] is not None:
+        yield "Agreement with dense", "", shown.percent(masked["agreement"]), ""
     yield "Sparsity of prunable weights", shown.percent(dense["sparsity"]), shown.percent(masked["sparsity"]), ""
     for name, label in COUNTS.items():
         yield label, shown.count(dense[name]), shown.count(masked[name]), _relative(dense[name], masked[name])

@@ -8,7 +8,7 @@ from pruning_core.measure import measure
 
 def run(inputs: Inputs, latency: bool, as_json: bool) -> None:
     """Measure on the test split and print every number with how it came about."""
-    data = inputs.dataset.test
+    data = inputs.dataset.test.take(inputs.samples)
     with shown.progress("Measuring") as update:
         report = measure(inputs.model, data, latency=latency, progress=update)
     if as_json:

@@ -33,23 +33,23 @@ def _registered(what: str) -> Iterable[Row]:
     members: Mapping[str, Any] = getattr(import_module(module), name)
     for member in members.values():
         settings = {spec.name: spec.default for spec in member.settings.values()}
-        yield {"name": member.name, "label": member.label, "doc": member.doc, "settings": settings}
+        label = member.label.format(**settings)
+        yield {"name": member.name, "label": label, "doc": member.doc, "settings": settings}
 
 
 def _models(everything: bool) -> Iterable[Row]:
     import sample_models
-    from pruning_core.loaders.torchvision_zoo import PREFIX, names
 
     for sample in sample_models.SAMPLES.values():
         yield {"name": sample.name, "label": sample.title, "doc": sample.description}
-    found = names()
-    if everything:
-        yield from (
-            {"name": PREFIX + name, "label": name, "doc": "A classification model of torchvision."} for name in found
-        )
-    else:
-        doc = f"{len(found)} classification models of torchvision, such as {found[0]}; --all names them."
-        yield {"name": f"{PREFIX}NAME", "label": "torchvision", "doc": doc}
+    if not everything:
+        doc = "The classification models of torchvision, such as torchvision:resnet18; --all names them."
+        yield {"name": "torchvision:NAME", "label": "torchvision", "doc": doc}
+        return
+    from pruning_core.loaders.torchvision_zoo import PREFIX, names
+
+    for name in names():
+        yield {"name": PREFIX + name, "label": name, "doc": "A classification model of torchvision."}
 
 
 def _data(_: bool) -> Iterable[Row]:

@@ -12,6 +12,7 @@ from pruning_core.allocation import Allocation, Problem, allocate, parse_budget
 from pruning_core.apply import check, kept_weights
 from pruning_core.errors import ExportError, PlanError
 from pruning_core.exporters import export
+from pruning_core.measure import measure
 from pruning_core.plan import Plan
 
 
@@ -30,7 +31,7 @@ class Asked:
     def problem(self, inputs: Inputs) -> Problem:
         """Return what an allocation is told."""
         how = wish(self.granularity or "fine_grained", self.criterion or "l1", self.settings)
-        return Problem(inputs.model, inputs.dataset, how, self.scope or "layer")
+        return Problem(inputs.model, inputs.known_dataset, how, self.scope or "layer", inputs.samples)
 
 
 def run(inputs: Inputs, asked: Asked, out: Path, force: bool, as_json: bool) -> None:
@@ -42,13 +43,24 @@ def run(inputs: Inputs, asked: Asked, out: Path, force: bool, as_json: bool) -> 
     left_dense = found.why_dense | _untouched(problem, found.plan)
     for name, why in left_dense.items():
         shown.note(f"{name} stays dense: {why.removeprefix(f'{name}: ')}")
-    data = inputs.dataset
-    export(inputs.model, found.plan, out, data.test, calibration=data.calibration, left_dense=left_dense)
+    _write(inputs, found.plan, out, left_dense)
     report = json.loads((out / "report.json").read_text("utf-8"))
     if as_json:
         shown.document(report)
     else:
         _show(report, found, out)
+
+
+def _write(inputs: Inputs, plan: Plan, out: Path, left_dense: dict[str, str]) -> None:
+    """Measure on the test split, once, and write the files; without data, what can be counted."""
+    dataset = inputs.known_dataset
+    if dataset is None:
+        shown.note("without data nothing was run: the report holds no accuracy")
+        report = measure(inputs.model, None, plan)
+        export(inputs.model, plan, out, report=report, left_dense=left_dense)
+    else:
+        test = dataset.test.take(inputs.samples)
+        export(inputs.model, plan, out, test, calibration=dataset.calibration, left_dense=left_dense)
 
 
 def _check_one_way(asked: Asked) -> None:
@@ -100,8 +112,8 @@ def _untouched(problem: Problem, plan: Plan) -> dict[str, str]:
 
 
 def _show(report: dict[str, Any], found: Allocation, out: Path) -> None:
-    n = report["dense"]["n"]
-    shown.line(f"{report['model']} on {n:,} examples of {report['data']}, split {report['split']}; intervals at 95 %")
+    where = f"{report['dense']['n']:,} examples of {report['data']}, split {report['split']}" if report["data"] else ""
+    shown.line(f"{report['model']} on {where}; intervals at 95 %" if where else f"{report['model']}, counted only")
     if found.measured_drop is not None:
         chosen = found.measured_drop
         shown.line(

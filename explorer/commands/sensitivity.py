@@ -25,7 +25,7 @@ def run(
         wish.granularity,
         wish.criterion,
         numbers("--levels", levels) if levels else DEFAULT_LEVELS,
-        None if exact or inputs.samples else QUICK,
+        inputs.samples or (None if exact else QUICK),
         layers_matching(inputs.model, layers),
         dict(wish.settings),
     )
@@ -38,7 +38,7 @@ def run(
 
 
 def _measured(inputs: Inputs, request: Request) -> Sweep:
-    """Run the sweep with a bar; `exact` then says whether all examples of the split were in."""
+    """Run the sweep with a bar; `exact` then says whether all examples of the split were used."""
     data = inputs.dataset.validation
     with shown.progress("Measuring") as update:
 

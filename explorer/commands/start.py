@@ -1,15 +1,15 @@
 """`pruning-explorer run`: the app."""
 
 from explorer.commands import shown
-from pruning_core.loaders import find_data, find_model
+from pruning_core.loaders import find_model, load_data
 
 
 def run(model: str | None, data: str | None, host: str, port: int, open_browser: bool) -> None:
-    """Start the server; names are checked first, since a page is no place for a misspelt option."""
+    """Start the server; names are checked first, since a page is no place to learn of a misspelt one."""
     if model is not None:
         find_model(model)
     if data is not None:
-        find_data(data)
+        load_data(data)
     from explorer.server import serve
 
     shown.note(f"the app is at http://{host}:{port} (Ctrl+C stops it)")

@@ -54,9 +54,10 @@ def write_page(bundle: Bundle, path: Path) -> None:
         _section("How it was measured", _table(("", ""), _pairs(report.how), "text")),
         _section("Plan", f"<pre>{escape(bundle.plan.to_json())}</pre>"),
     ]
-    subtitle = (
-        f"Measured on the {report.split} split of {report.data}, {report.dense['n']:,} examples. Intervals at 95 %."
-    )
+    subtitle = "Counted from the weights; there was no data to measure accuracy on."
+    if report.data:
+        where = f"Measured on the {report.split} split of {report.data}"
+        subtitle = f"{where}, {report.dense['n']:,} examples. Intervals at 95 %."
     title = f"Pruning report: {report.model}"
     page = PAGE.format(title=escape(title), subtitle=escape(subtitle), style=STYLE, sections="\n".join(sections))
     path.write_text(page, "utf-8")

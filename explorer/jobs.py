@@ -5,13 +5,15 @@ sweep.
 """
 
 import json
+import os
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event, RLock
+from threading import Event, RLock, get_native_id
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
@@ -25,7 +27,14 @@ from pruning_core.plan import Plan
 from pruning_core.sensitivity.cells import Sweep
 from pruning_core.sensitivity.sweep import Progress
 
-_pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="job")
+
+def _step_back() -> None:
+    """Let pages go first: on Linux a thread has a priority of its own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), 10)
+
+
+_pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="job", initializer=_step_back)
 _lock = RLock()
 _jobs: dict[str, "Job"] = {}
 _curves: dict[Hashable, Sweep] = {}

@@ -30,14 +30,13 @@ def headline(bench: pc.Workbench, state: ExplorerState, form: str = "full") -> d
     plan = state.plan.with_layers(dragged) if dragged else state.plan
     exact = bench.exact(plan)
     known = _accuracy(bench)
-    shown = _estimated(bench, known, state, dragged) if dragged else known
     job = jobs.latency_job(state.model, state.data, plan)
     live = (job and job.live) or jobs.live_sweep(state.model or "", state.data)
     done = known is None or (known.n == known.total and not dragged)
     return {
         "form": form,
         "metrics": [
-            heads.accuracy(shown, state.tolerance, estimated=bool(dragged), pruned=removes_something(plan)),
+            _accuracy_metric(bench, state, known, dragged),
             heads.size(exact.storage),
             heads.flops(bench.model.graph.macs, effective_macs(exact)),
             _latency(job, bool(dragged), removes_something(plan)),
@@ -49,6 +48,19 @@ def headline(bench: pc.Workbench, state: ExplorerState, form: str = "full") -> d
         "announce": _announcement(known) if done and known else "",
         "refresh": 60 if not done and not dragged else 700 if live else None,
     }
+
+
+def _accuracy_metric(
+    bench: pc.Workbench, state: ExplorerState, known: heads.Accuracy | None, dragged: dict[str, Any] | None
+) -> heads.Drawn:
+    if known is None:
+        return heads.no_accuracy("no data", "Without data there is no accuracy. Add data.")
+    if not dragged:
+        return heads.accuracy(known, state.tolerance, pruned=removes_something(state.plan))
+    estimated = _estimated(bench, known, state, dragged)
+    if estimated is None:
+        return heads.no_accuracy("measured on release", "No curve is known for what moves, so there is no estimate.")
+    return heads.accuracy(estimated, state.tolerance, estimated=True)
 
 
 def removes_something(plan: Plan) -> bool:
@@ -95,16 +107,14 @@ def _accuracy(bench: pc.Workbench) -> heads.Accuracy | None:
 
 
 def _estimated(
-    bench: pc.Workbench, known: heads.Accuracy | None, state: ExplorerState, dragged: dict[str, Any]
+    bench: pc.Workbench, known: heads.Accuracy, state: ExplorerState, dragged: dict[str, Any]
 ) -> heads.Accuracy | None:
-    """Move the measured accuracy along the single-layer curves of what is dragged; the interval grows with it."""
-    if known is None:
-        return None
+    """Move the measured accuracy along the single-layer curves of what is dragged; None where there is no curve."""
     shift, spread = 0.0, 0.0
     for name, fields in dragged.items():
         curve, _ = curve_and_cells(bench, state, name)
         if curve is None or "sparsity" not in fields:
-            return known
+            return None
         before, _ = interpolate(curve, state.plan.layer(name).sparsity)
         after, half = interpolate(curve, fields["sparsity"])
         shift, spread = shift + (after - before) / 100, spread + half / 100
@@ -256,7 +266,7 @@ def panel(bench: pc.Workbench, state: ExplorerState) -> dict[str, Any]:
     facts.append({"text": f"{words.count(layer.n_weights)} weights"})
     if wish.sparsity:
         facts.append({"text": f"{words.count(kept)} kept", "strong": True})
-    tag = f"{words.rounded(100 * wish.sparsity, 0 if (100 * wish.sparsity) % 1 == 0 else 1)} % pruned"
+    tag = f"{words.rounded(100 * wish.sparsity).removesuffix('.0')} % pruned"
     return {
         "layer": layer.name,
         "tag": tag if wish.sparsity else "dense",

@@ -37,10 +37,13 @@ class Speed:
 Drawn = dict[str, Any]
 
 
-def accuracy(known: Accuracy | None, tolerance: float, *, estimated: bool = False, pruned: bool = True) -> Drawn:
+def no_accuracy(why: str, title: str) -> Drawn:
+    """Return the accuracy metric without a figure, and why there is none."""
+    return _metric("accuracy", "Accuracy", why, "–", "%", tone="muted", title=title)
+
+
+def accuracy(known: Accuracy, tolerance: float, *, estimated: bool = False, pruned: bool = True) -> Drawn:
     """Return the accuracy metric; `tolerance` in points, `estimated` while a slider moves; dense when not `pruned`."""
-    if known is None:
-        return _metric("accuracy", "Accuracy", "no data", "–", "", title="Without data there is no accuracy. Add data.")
     low, high = known.drop_interval if pruned else (known.interval[0] - known.dense, known.interval[1] - known.dense)
     half = 50 * (high - low)
     above = 100 * known.drop < -tolerance
@@ -72,14 +75,14 @@ def accuracy(known: Accuracy | None, tolerance: float, *, estimated: bool = Fals
 def size(storage: dict[str, int | None]) -> Drawn:
     """Return the size metric: the smallest encoding of each layer, index cost included."""
     best, dense = storage["best"] or 0, storage["dense"] or 1
-    named = {name: value for name, value in storage.items() if name != "best" and value is not None}
-    encoding = min(named, key=lambda name: named[name])
+    names = {"dense": "dense", "bitmask": "bitmask", "csr": "CSR", "n_m": "N:M"}
+    encoding = next((label for name, label in names.items() if storage[name] == best), "best of each layer")
     figure, unit = words.size(best)
     dense_figure, dense_unit = words.size(dense)
     return _metric(
         "size",
         "Size",
-        f"{'dense' if best == dense else encoding.upper() if encoding == 'csr' else encoding}, fp32",
+        f"{encoding}, fp32",
         figure,
         unit,
         change=words.change(best, dense) if best != dense else "",

@@ -36,7 +36,7 @@ class SampleData:
 
 MNIST = SampleData(
     name="mnist",
-    title="MNIST handwritten digits",
+    title="MNIST",
     mean=0.1307,
     std=0.3081,
     class_names=tuple("0123456789"),
@@ -46,7 +46,7 @@ MNIST = SampleData(
 )
 FASHION_MNIST = SampleData(
     name="fashion_mnist",
-    title="Fashion-MNIST articles of clothing",
+    title="Fashion-MNIST",
     mean=0.2860,
     std=0.3530,
     class_names=(
@@ -84,7 +84,7 @@ def read_arrays(path: Path) -> ArraySet:
 
 def download_arrays(data: SampleData, folder: Path) -> ArraySet:
     """The full set, 60,000 + 10,000 images, through torchvision, which keeps its files in `folder`."""
-    from torchvision import datasets as torchvision_datasets  # type: ignore[import-untyped]  # needed only here
+    from torchvision import datasets as torchvision_datasets  # only this function needs it
 
     source = getattr(torchvision_datasets, data.torchvision_name)
     arrays: ArraySet = {}

@@ -52,13 +52,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def train_sample(sample: Sample, recipe: Recipe, arrays: ArraySet, *, seed: int, out: Path) -> Record:
     """Train, store as fp16, measure what was stored, record it: the test images are used once, at the end."""
     torch.manual_seed(seed)
-    model = sample.build()
-    train, validation, test = splits(arrays)
+    model, (train, validation, test) = sample.build(), splits(arrays)
     started = time.perf_counter()
     fit_with_bar(model, sample, recipe, train, validation)
     seconds = time.perf_counter() - started
-    path = out / "weights" / f"{sample.name}.safetensors"
-    save_half(model, path)
+    path = save_half(model, out / "weights" / f"{sample.name}.safetensors")
     stored = load_weights(sample.build(), path)
     record = Record(
         validation_accuracy=round(accuracy(stored, validation, DATASETS[sample.dataset]), 5),
@@ -87,14 +85,15 @@ def fit_with_bar(model: nn.Module, sample: Sample, recipe: Recipe, train: Split,
         fit(model, recipe, data, train, validation, on_step=lambda: progress.advance(task), on_epoch=report)
 
 
-def save_half(model: nn.Module, path: Path) -> None:
-    """Write the state as fp16 safetensors; integer counters stay as they are."""
+def save_half(model: nn.Module, path: Path) -> Path:
+    """Write the state as fp16 safetensors and return `path`; integer counters stay as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         key: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
         for key, tensor in model.state_dict().items()
     }
     path.write_bytes(save(state))  # save_file would leave a file that only its owner can read
+    return path
 
 
 def write_record(path: Path, name: str, record: Record) -> None:

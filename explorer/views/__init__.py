@@ -1,0 +1,1 @@
+"""Pages: each reads the state, asks, and shows; nothing is computed here."""

@@ -131,23 +131,22 @@ def test_m_switches_the_mask(show):
     assert not shown.root.get_by_label("Mask").is_checked()
 
 
-def test_wheel_zooms_drag_pans_and_double_click_resets(show):
+def test_wheel_zooms_about_the_pointer_drag_pans_and_double_click_resets(show):
     shown = show("weights")
     box = shown.root.locator("canvas").bounding_box()
-    cells = [(SIZES[row, col], KEPT[row, col]) for row, col in ((2, 8), (2, 40))]
-    assert cells[0] != cells[1]
-    before = shown.pixel(8.25 * CELL, 2.25 * CELL)
-    shown.page.mouse.move(box["x"], box["y"])
-    shown.page.mouse.wheel(0, -346.6)  # exp(0.002 * 346.6) = 2, about the upper left corner
-    np.testing.assert_allclose(shown.pixel(2 * 8.25 * CELL, 2 * 2.25 * CELL), before, atol=2)
-    shown.page.mouse.move(box["x"] + 200, box["y"] + 40)
+    x, y = 36.25 * CELL, 8.25 * CELL  # where a cell is at first
+    before = shown.pixel(x, y)
+    shown.page.mouse.move(box["x"] + 200, box["y"] + 60)
+    shown.page.mouse.wheel(0, -346.6)  # exp(0.002 * 346.6) = 2
+    x, y = 200 + 2 * (x - 200), 60 + 2 * (y - 60)
+    np.testing.assert_allclose(shown.pixel(x, y), before, atol=2)
     shown.page.mouse.down()
-    shown.page.mouse.move(box["x"] + 140, box["y"] + 40, steps=4)
+    shown.page.mouse.move(box["x"] + 140, box["y"] + 60, steps=4)
     shown.page.mouse.up()
-    np.testing.assert_allclose(shown.pixel(2 * 8.25 * CELL - 60, 2 * 2.25 * CELL), before, atol=2)
+    np.testing.assert_allclose(shown.pixel(x - 60, y), before, atol=2)
     assert not shown.events("cell")  # a drag is no click
-    shown.page.mouse.dblclick(box["x"] + 200, box["y"] + 40)
-    assert shown.pixel(8.25 * CELL, 2.25 * CELL) == before
+    shown.page.mouse.dblclick(box["x"] + 200, box["y"] + 60)
+    assert shown.pixel(36.25 * CELL, 8.25 * CELL) == before
 
 
 def test_hover_names_the_cell_with_value_and_kept_share(show):

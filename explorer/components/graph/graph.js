@@ -41,7 +41,7 @@ const isViewer = (src) => /^\/netron\/[A-Za-z0-9_-]+\/index\.html$/.test(src);
 function openFrame(view) {
   close(view);
   if (view.frame) view.frame.remove();
-  view.shown = view.clicked = view.observer = view.frame = null;
+  view.shown = view.clicked = view.observer = view.frame = view.darkRules = null;
   if (!isViewer(view.data.src || '')) { say(view, 'No graph to show.'); return; }
   const frame = document.createElement('iframe');
   // No pop-ups, dialogs, forms, downloads or leaving the page; same origin so that the nodes can be reached.
@@ -151,15 +151,14 @@ function followTheme(view, page) {
   const key = `${dark} ${background}`;
   if (page.documentElement.dataset.theme === key) return;
   page.documentElement.dataset.theme = key;
-  for (const sheet of page.styleSheets) for (const rule of sheet.cssRules) switchRule(rule, dark);
+  view.darkRules = view.darkRules || rulesForDark(page);
+  for (const rule of view.darkRules) rule.media.mediaText = dark ? 'all' : 'not all';
   for (const element of [page.body, page.getElementById('target')]) element.style.backgroundColor = background;
 }
 
-function switchRule(rule, dark) {
-  if (!rule.media) return;
-  if (rule.media.mediaText.includes('prefers-color-scheme: dark')) rule.isDarkRule = true;
-  if (rule.isDarkRule) rule.media.mediaText = dark ? 'all' : 'not all';
-}
+// Collected once, as a switched rule no longer says what it was for.
+const rulesForDark = (page) => [...page.styleSheets].flatMap((sheet) => [...sheet.cssRules])
+  .filter((rule) => rule.media && rule.media.mediaText.includes('prefers-color-scheme: dark'));
 
 function showCaptions(view) {
   const { captions } = view.data, list = typeof captions === 'string' ? [{ text: captions }] : captions || [];

@@ -123,7 +123,7 @@ function choose(panel, cell, pause) {
 function listenToMap(panel) {
   const box = panel.find('.map');
   let press = null;
-  const place = (event) => { const area = box.getBoundingClientRect(); return [event.clientX - area.left, event.clientY - area.top]; };
+  const place = (event) => { const area = panel.find('canvas').getBoundingClientRect(); return [event.clientX - area.left, event.clientY - area.top]; };
   box.addEventListener('wheel', (event) => {
     if (panel.view.zoom === 1 && event.deltaY > 0) return;      // nothing to zoom out of: let the page scroll
     event.preventDefault();

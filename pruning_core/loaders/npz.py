@@ -33,11 +33,12 @@ def load_npz(spec: str) -> Dataset:
 def _read(spec: str) -> dict[str, Array]:
     """Return the arrays `x` and `y`, and the names of others with nothing in them."""
     try:
-        archive = np.load(spec, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DataError(f"'{spec}' holds one array without a name; {HOW}")
-        with archive:
-            return {key: archive[key] if key in ("x", "y") else np.empty(0) for key in archive.files}
+        with open(spec, "rb") as file:  # np.load would leave a file that it refuses open
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError(f"'{spec}' holds one array without a name; {HOW}")
+            with archive:
+                return {key: archive[key] if key in ("x", "y") else np.empty(0) for key in archive.files}
     except FileNotFoundError:
         raise DataError(f"cannot read '{spec}': there is no such file") from None
     except OSError as error:

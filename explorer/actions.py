@@ -5,9 +5,10 @@ from typing import Any
 
 import streamlit as st
 
-from explorer import jobs, resources, state
-from explorer.present import TABS, preview_size
-from explorer.rows import from_option, request_for
+from explorer import resources, state, work
+from explorer.present.mixer import preview_size
+from explorer.present.panel import TABS
+from explorer.present.rows import from_option, request_for
 from pruning_core import PruningError
 from pruning_core.criteria import CRITERIA
 from pruning_core.granularities import GRANULARITIES
@@ -135,7 +136,7 @@ def command(sent: dict[str, Any]) -> None:
         st.rerun(["headline", "mixer"])
     elif kind == "latency":
         app = state.current()
-        jobs.start_latency(app.model or "", app.data, app.plan)
+        work.start_latency(app.model or "", app.data, app.plan)
         st.rerun(["headline"])
     elif kind in ("preview", "measure"):
         measure_rows(sent.get("layer"))
@@ -162,7 +163,7 @@ def measure_rows(layer: str | None) -> None:
         requests[repr(request)] = request
         ways.setdefault(repr(request), []).append(name)
     for way, members in ways.items():
-        jobs.start_sweep(app.model or "", app.data, replace(requests[way], layers=tuple(members)))
+        work.start_sweep(app.model or "", app.data, replace(requests[way], layers=tuple(members)))
 
 
 # ---- headline and panel
@@ -181,7 +182,7 @@ def headline_tick() -> None:
     if not state.widget("headline").tick or bench is None:
         return
     finished = bench.dataset is None or bench.refine(REFINE_SECONDS).done
-    follow = finished or jobs.live_sweep(app.model or "", app.data)
+    follow = finished or work.live_sweep(app.model or "", app.data)
     st.rerun(["headline", "mixer"] if follow else ["headline"])
 
 

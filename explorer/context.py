@@ -77,6 +77,7 @@ def _data(model: str, chosen: str | None) -> None:
         data = resources.dataset(chosen)
         split = data.validation
         st.caption(
-            f"{words.count(len(split))} {split.split} examples choose, {words.count(len(data.test))} test examples judge. "
+            f"{words.count(len(split))} {split.split} examples choose, "
+            f"{words.count(len(data.test))} {data.test.split} examples judge. "
             f"Prepared as {split.preprocessing}."
         )

@@ -6,8 +6,9 @@ from typing import Any
 import streamlit as st
 
 import pruning_core as pc
-from explorer import jobs, present, state
+from explorer import jobs, state, work
 from explorer.figures import words
+from explorer.present import exports as present
 from pruning_core.exporters import EXPORTERS
 
 MIME = {".json": "application/json", ".html": "text/html", ".py": "text/x-python"}
@@ -24,7 +25,7 @@ WHAT = {
 def files() -> None:
     """Draw the button that makes the files, its progress, and the downloads."""
     app = state.current()
-    job = jobs.export_job(app.model, app.data, app.plan)
+    job = work.export_job(app.model, app.data, app.plan)
     if job is None:
         st.caption(
             "Writes the files, measures the pruned model once on test data, and checks the ONNX file against torch."
@@ -42,7 +43,7 @@ def files() -> None:
 
 def _make() -> None:
     app = state.current()
-    jobs.start_export(app.model or "", app.data, app.plan)
+    work.start_export(app.model or "", app.data, app.plan)
 
 
 def _waiting(job_id: str) -> None:
@@ -52,7 +53,7 @@ def _waiting(job_id: str) -> None:
     st.progress(0.5, text="Waiting for its turn" if job and job.state == "waiting" else "Measuring and writing")
 
 
-def _downloads(result: jobs.Exported) -> None:
+def _downloads(result: work.Exported) -> None:
     st.markdown(_certificate(result))
     for path in result.files:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -73,7 +74,7 @@ def _doc(path: Path) -> str:
     return next((member.doc for member in EXPORTERS.values() if member.file_name == path.name), "")
 
 
-def _certificate(result: jobs.Exported) -> str:
+def _certificate(result: work.Exported) -> str:
     """Say in two sentences what was measured and how equal the files are."""
     report: dict[str, Any] = result.report
     parts = []

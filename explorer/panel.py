@@ -5,9 +5,10 @@ from typing import Any
 import streamlit as st
 
 import pruning_core as pc
-from explorer import actions, graphs, present, state
+from explorer import actions, graphs, state
 from explorer.components import declare
 from explorer.controls import layer_settings
+from explorer.present import panel as present
 
 
 @st.fragment(key="panel")

@@ -4,12 +4,14 @@ from typing import Any
 
 import streamlit as st
 
-from explorer import jobs, present, state
+from explorer import jobs, state, work
 from explorer.components import declare
 from explorer.controls import setting
 from explorer.figures import curves, words
 from explorer.figures.heatmap import heatmap
-from explorer.rows import option_value, request_for
+from explorer.present import sweeps as present
+from explorer.present.headline import headline as headline_data
+from explorer.present.rows import option_value, request_for
 from explorer.theme import DAMAGE
 from pruning_core import PruningError, Request
 from pruning_core.criteria import CRITERIA
@@ -26,7 +28,7 @@ def headline() -> None:
     """Draw the slim headline."""
     bench = state.workbench()
     if bench:
-        data = present.headline(bench, state.current(), form="slim")
+        data = headline_data(bench, state.current(), form="slim")
         declare("headline")(key="headline_slim", data=data, on_tick_change=_tick, on_command_change=_headline_command)
 
 
@@ -40,14 +42,14 @@ def _tick() -> None:
 def _headline_command() -> None:
     sent, app = state.widget("headline_slim").command, state.current()
     if sent and sent["kind"] == "latency":
-        jobs.start_latency(app.model or "", app.data, app.plan)
+        work.start_latency(app.model or "", app.data, app.plan)
     elif sent and sent["kind"] in ("undo", "redo"):
         (state.undo if sent["kind"] == "undo" else state.redo)()
 
 
 def _live() -> jobs.Job | None:
     app = state.current()
-    return jobs.live_sweep(app.model or "", app.data)
+    return work.live_sweep(app.model or "", app.data)
 
 
 def job_bar() -> None:
@@ -127,12 +129,12 @@ def _button_text(request: Request) -> str:
 
 def _start(request: Request) -> None:
     app = state.current()
-    jobs.start_sweep(app.model or "", app.data or "", request)
+    work.start_sweep(app.model or "", app.data or "", request)
 
 
 def _known(request: Request) -> Sweep | None:
     app = state.current()
-    return jobs.curves(app.model or "", app.data, request)
+    return work.curves(app.model or "", app.data, request)
 
 
 def results() -> None:
@@ -226,7 +228,7 @@ def _limits(bench: Any, known: Sweep, request: Request) -> None:
         half = 50 * (estimate.drop_interval[1] - estimate.drop_interval[0])
         st.caption(
             "Each layer is pruned alone. All limits at once give "
-            f"**{words.signed(100 * estimate.drop)} ± {words.rounded(half)} pt**, measured on {words.count(estimate.n)}."
+            f"**{words.signed(100 * estimate.drop)} ± {words.rounded(half)} pt**, n {words.count(estimate.n)}."
         )
     else:
         st.caption(

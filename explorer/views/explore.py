@@ -2,9 +2,11 @@
 
 import streamlit as st
 
-from explorer import actions, empty, present, state
+from explorer import actions, empty, state
 from explorer.components import declare
 from explorer.panel import panel
+from explorer.present.headline import headline as headline_data
+from explorer.present.mixer import mixer as mixer_data
 
 
 @st.fragment(key="headline")
@@ -12,7 +14,7 @@ def headline() -> None:
     """Draw the four figures."""
     bench = state.workbench()
     if bench:
-        data = present.headline(bench, state.current())
+        data = headline_data(bench, state.current())
         declare("headline")(
             key="headline",
             data=data,
@@ -28,7 +30,7 @@ def mixer() -> None:
     if bench:
         declare("mixer")(
             key="mixer",
-            data=present.mixer(bench, state.current()),
+            data=mixer_data(bench, state.current()),
             on_drag_change=actions.mixer_drag,
             on_commit_change=actions.mixer_commit,
             on_select_change=actions.mixer_select,

@@ -4,7 +4,7 @@ import streamlit as st
 
 from explorer import empty, state
 from explorer.exports import files, plan_table, snippet
-from explorer.present import removes_something
+from explorer.present.headline import removes_something
 from explorer.sweeps import headline
 
 bench = state.workbench()

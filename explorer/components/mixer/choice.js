@@ -81,14 +81,26 @@ const choice = {
     this.chosenAt = performance.now();
     if (before) this.schedule(before);
     this.schedule(row);
+    this.tellLater(wait);
+  },
+
+  tellLater(wait) {
     clearTimeout(this.chooseTimer);
     this.chooseTimer = setTimeout(() => this.tellChoice(), wait);
   },
 
   // Not in the middle of a drag: the run that a trigger starts would compete with the drag's own.
   tellChoice() {
-    if (this.drag) { this.chooseTimer = setTimeout(() => this.tellChoice(), 200); return; }
+    if (this.drag) { this.tellLater(200); return; }
+    this.chooseTimer = null;
     this.chosenAt = performance.now();
-    this.outbox.trigger('select', { layer: this.view.selected });
+    this.choiceSeq = this.outbox.trigger('select', { layer: this.view.selected });
+  },
+
+  // Whether Python may not know the user's last choice yet.
+  choiceUnknown({ ack }) {
+    if (this.chooseTimer) return true;
+    if (ack != null) return this.choiceSeq > ack;
+    return this.chosenAt && performance.now() - this.chosenAt < 1500;
   },
 };

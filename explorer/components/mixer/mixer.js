@@ -12,7 +12,7 @@ class Mixer {
     this.cache = {};
     this.outbox = new Outbox(data.ack ?? 0);
     this.pending = new Set();
-    Object.assign(this, { filter: 'all', sort: 'model', search: '', mode: 'proportion', drag: null, shownStages: [] });
+    Object.assign(this, { filter: 'all', sort: 'model', search: '', mode: 'proportion', drag: null, choiceSeq: 0, shownStages: [] });
     this.scroller = this.find('.scroller');
     this.body = this.find('.body');
     this.dragTip = this.find('.drag-tip');
@@ -76,16 +76,15 @@ class Mixer {
       row.data = next;
       if (pushed && !row.moving && !(data.ack != null && row.seq > data.ack)) takeValues(row);
     });
-    this.takeSelected(before.selected, data.selected, pushed);
+    this.takeSelected(before.selected, data, pushed);
     this.paintAll();
     if (curvesChanged && this.sort === 'sensitive' && !this.drag) arrange(this);
   }
 
-  // Python's choice counts, unless the user has chosen another row a moment ago.
-  takeSelected(before, next, pushed) {
-    if (next === before && !pushed) return;
-    const waiting = this.chosenAt && performance.now() - this.chosenAt < 1500;
-    if (next === this.view.selected || (waiting && !pushed)) return;
+  // Python's choice counts, unless the user has chosen another row that Python cannot know yet.
+  takeSelected(before, data, pushed) {
+    const next = data.selected;
+    if ((next === before && !pushed) || next === this.view.selected || this.choiceUnknown(data)) return;
     this.view.selected = next;
     const row = this.byName.get(next);
     if (!row || this.focusedPart()) return;

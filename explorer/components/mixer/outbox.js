@@ -1,9 +1,10 @@
 // Events to Python. A drag is a state value (the newest wins, at most one per 50 ms). Commit, select and command are
 // triggers, and Streamlit keeps only the newest trigger of a component while a run is under way: an earlier one would
 // be lost. Where Python answers with `data.ack` (the highest `seq` it has handled), one trigger is under way at a time
-// and is sent again when no answer comes; without `ack` each is sent at once.
+// until its answer; without `ack` each is sent at once. With no answer a commit or a choice, which may come twice, is sent
+// again; a command (undo!) is not.
 const DRAG_EVERY = 50;
-const RESEND_AFTER = 3000;
+const ANSWER_WITHIN = 5000;
 
 class Outbox {
   constructor(firstSeq) {
@@ -58,12 +59,12 @@ class Outbox {
     this.underWay.tries += 1;
     this.setTrigger(this.underWay.event, this.underWay.value);
     clearTimeout(this.resendTimer);
-    this.resendTimer = setTimeout(() => this.resend(), RESEND_AFTER * this.underWay.tries);
+    this.resendTimer = setTimeout(() => this.resend(), ANSWER_WITHIN * this.underWay.tries);
   }
 
   resend() {
     if (!this.underWay) return;
-    if (this.underWay.tries < 3) { this.send(); return; }
+    if (this.underWay.event !== 'command' && this.underWay.tries < 3) { this.send(); return; }
     this.underWay = null;
     this.sendNext();
   }

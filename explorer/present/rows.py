@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 import pruning_core as pc
-from explorer import jobs
+from explorer import work
 from explorer.state import ExplorerState
 from pruning_core.criteria import CRITERIA
 from pruning_core.granularities import GRANULARITIES
@@ -138,7 +138,7 @@ def request_for(wish: LayerPlan, **fields: Any) -> pc.Request:
 
 def curve_and_cells(bench: pc.Workbench, state: ExplorerState, name: str) -> tuple[Row | None, tuple[Cell, ...]]:
     """Return the curve of a layer pruned as the plan wishes, in points, and the cells it runs through."""
-    known = jobs.curves(state.model or "", state.data, request_for(state.plan.layer(name)))
+    known = work.curves(state.model or "", state.data, request_for(state.plan.layer(name)))
     cells = known.of_layer(name) if known else ()
     if not cells:
         return None, ()

@@ -1,0 +1,1 @@
+"""What pages show: plain data from the workbench, the state and the jobs, one file for each component."""

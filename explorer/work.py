@@ -1,0 +1,139 @@
+"""The jobs of this app: sweeps, latency, exports; and the curves that sweeps have found so far.
+
+Latency runs in the same queue as sweeps, so it is never measured beside one.
+"""
+
+import json
+import tempfile
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from explorer import jobs, resources
+from explorer.jobs import Job
+from pruning_core import Request, masked_copy, masks_for, sweep
+from pruning_core.exporters import export
+from pruning_core.latency import Latency
+from pruning_core.measure import latency_of
+from pruning_core.plan import Plan
+from pruning_core.sensitivity.cells import Cell, Sweep
+from pruning_core.sensitivity.sweep import Progress
+
+RUNTIME = "onnxruntime"
+LATENCY_SECONDS = 4.0
+_lock = RLock()
+_curves: dict[Hashable, Sweep] = {}
+
+
+def live_sweep(model: str, data: str | None) -> Job | None:
+    """Return the sweep of this model and data that waits or runs, whoever asked for it."""
+    wanted = ("sweep", model, data)
+    return next((job for job in jobs.live() if isinstance(job.key, tuple) and job.key[:3] == wanted), None)
+
+
+def start_sweep(model: str, data: str, request: Request) -> Job:
+    """Sweep in the background; cells appear in `curves` as they come."""
+
+    def work(job: Job) -> Sweep:
+        reference = resources.reference(model, data)
+
+        def note(progress: Progress) -> None:
+            job.progress = progress
+            _keep(key, blank, progress.cell)
+
+        result = sweep(
+            reference.model,
+            reference.dataset.validation,  # type: ignore[union-attr]
+            request,
+            ranking=reference.ranking,
+            replay=reference.replay,
+            cancelled=job.cancelled,
+            on_progress=note,
+        )
+        for cell in result.cells:
+            _keep(key, result, cell)
+        return result
+
+    key, blank = curve_key(model, data, request), _blank(model, data, request)
+    return jobs.start(("sweep", model, data, repr(request)), f"Sweep of {model}", work)
+
+
+def curve_key(model: str, data: str | None, request: Request) -> Hashable:
+    """Return what a curve depends on, the samples left out: more of them only narrow it."""
+    return (model, data, request.granularity, request.criterion, tuple(sorted(request.settings.items())))
+
+
+def curves(model: str, data: str | None, request: Request) -> Sweep | None:
+    """Return all cells known for this way of pruning."""
+    return _curves.get(curve_key(model, data, request))
+
+
+def _blank(model: str, data: str, request: Request) -> Sweep:
+    return Sweep(model, data, 0, None, None, request.granularity, request.criterion, request.settings, False, (), 0, {})
+
+
+def _keep(key: Hashable, blank: Sweep, cell: Cell) -> None:
+    """Put the cell into the store unless one of more examples is there."""
+    with _lock:
+        known = _curves.get(key, blank)
+        older = next((c for c in known.cells if (c.layer, c.sparsity) == (cell.layer, cell.sparsity)), None)
+        if older is None or older.tally.n <= cell.tally.n:
+            known = known.with_cell(cell)
+        _curves[key] = known
+
+
+def start_latency(model: str, data: str | None, plan: Plan) -> Job:
+    """Measure dense against pruned, alone: the queue lets nothing run beside it."""
+
+    def work(job: Job) -> Latency:
+        reference = resources.reference(model, data)
+        loaded = reference.model
+        masks = masks_for(loaded, plan, ranking=reference.ranking)
+        example = loaded.example_inputs[0][:1]
+        return latency_of(loaded, masked_copy(loaded, masks), example, RUNTIME, LATENCY_SECONDS, job.cancelled)
+
+    return jobs.start(_latency_key(model, data, plan), f"Latency of {model}", work)
+
+
+def latency_job(model: str | None, data: str | None, plan: Plan) -> Job | None:
+    """Return the newest measurement of this plan, live or finished."""
+    return jobs.newest(_latency_key(model, data, plan))
+
+
+def _latency_key(model: str | None, data: str | None, plan: Plan) -> Hashable:
+    wishes = sorted((n, w.model_dump_json(exclude={"locked"})) for n, w in plan.layers.items() if w.sparsity > 0)
+    return ("latency", model, data, plan.scope, tuple(wishes))
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Files of one export and their report."""
+
+    files: tuple[Path, ...]
+    report: dict[str, Any]
+
+
+def start_export(model: str, data: str | None, plan: Plan) -> Job:
+    """Write all files of a plan to a private folder, measured on the test split."""
+
+    def work(job: Job) -> Exported:
+        reference = resources.reference(model, data)
+        dataset = reference.dataset
+        folder = Path(tempfile.mkdtemp(prefix="pruning-explorer-"))
+        test, calibration = (dataset.test, dataset.calibration) if dataset else (None, None)
+        files = export(reference.model, plan, folder, test, calibration=calibration)
+        report = next((path for path in files if path.name == "report.json"), None)
+        return Exported(tuple(files), json.loads(report.read_text("utf-8")) if report else {})
+
+    return jobs.start(_export_key(model, data, plan), f"Export of {model}", work)
+
+
+def export_job(model: str | None, data: str | None, plan: Plan) -> Job | None:
+    """Return the newest export of this plan."""
+    return jobs.newest(_export_key(model, data, plan))
+
+
+def _export_key(model: str | None, data: str | None, plan: Plan) -> Hashable:
+    return ("export", model, data, plan.to_json())

@@ -76,7 +76,7 @@ def size(storage: dict[str, int | None]) -> Drawn:
     """Return the size metric: the smallest encoding of each layer, index cost included."""
     best, dense = storage["best"] or 0, storage["dense"] or 1
     names = {"dense": "dense", "bitmask": "bitmask", "csr": "CSR", "n_m": "N:M"}
-    encoding = next((label for name, label in names.items() if storage[name] == best), "best of each layer")
+    encoding = next((label for name, label in names.items() if storage.get(name) == best), "best of each layer")
     figure, unit = words.size(best)
     dense_figure, dense_unit = words.size(dense)
     return _metric(

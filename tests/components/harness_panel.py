@@ -81,6 +81,8 @@ def weights_data(variant: str = "", *, sparsity: float = 0.6, options: dict[str,
     if variant == "hostile":
         header["kernel"]["title"] = HOSTILE
         header["histogram"]["threshold"] = None
+    if variant == "large":
+        header["kernel"]["values"] = [-0.3, 1.16, -12.4, *header["kernel"]["values"][3:]]
     if variant == "aggregated":
         header |= {
             "aggregated": "Each cell is the mean of 4 x 6 weights; 392 x 3136 shown as 98 x 523.",

@@ -123,6 +123,13 @@ def test_kernels_view_has_one_cell_a_weight(show):
     )
 
 
+def test_weights_of_the_kernel_are_printed_short(show):
+    texts = show("weights").root.locator(".kernel text").all_text_contents()
+    assert texts == ["−30", "+28", "−12", "+29", "−55", "+12", "+26", "+7", "−11"]  # thousandths, as said beside it
+    large = show("weights", "large").root
+    assert large.locator(".kernel text").all_text_contents()[:3] == ["−.30", "+1.2", "−12"]
+
+
 def test_m_switches_the_mask(show):
     shown = show("weights")
     shown.root.locator(".map").focus()

@@ -13,7 +13,7 @@ function showCaptions(panel) {
 
 function kernelText(value, largest) {
   if (largest < 0.1) return signed(1000 * value, 0);          // thousandths, said beside it
-  return signed(value, largest < 10 ? 2 : 0).replace('0.', '.');
+  return signed(value, Math.abs(value) < 1 ? 2 : Math.abs(value) < 10 ? 1 : 0).replace(/^([+−]?)0\./, '$1.');
 }
 
 function showKernel(panel) {

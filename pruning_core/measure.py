@@ -92,8 +92,8 @@ def latency_of(
 ) -> Latency:
     """Compare dense and masked in one runtime; without a masked model the dense one stands for it."""
     runtime = RUNTIMES[name]
-    converted = runtime.convert(model.module, (inputs,))
-    other = converted if masked is None else runtime.convert(masked, (inputs,))
+    converted = runtime.convert(model.module, (inputs,), None)
+    other = converted if masked is None else runtime.convert(masked, (inputs,), model.module)
     dense, pruned, null = (runtime.start(form, (inputs,), 1) for form in (converted, other, converted))
     return compare(dense, pruned, null=null, runtime=name, batch=len(inputs), seconds=seconds, cancelled=cancelled)
 

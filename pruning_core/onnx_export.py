@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from itertools import count
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnx
@@ -18,19 +20,23 @@ from pruning_core.layers import tensor_at
 
 TOLERANCE = 1e-4  # of the largest output
 CHECK_SAMPLES = 256
+_SKELETONS: WeakKeyDictionary[nn.Module, tuple[object, bytes]] = WeakKeyDictionary()
+_CONVERTING = Lock()  # torch.onnx keeps state of its own while it converts
 _LAYER_OPERATORS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _PASS_ON = frozenset({"Transpose", "Identity", "Reshape", "Cast", "Squeeze", "Unsqueeze"})
 
 
-def to_onnx(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> bytes:
-    """Return `module` as a serialised ONNX model with a dynamic batch; one input `input` (else `input_0`, ...)."""
-    names = ["input"] if len(example_inputs) == 1 else [f"input_{i}" for i in range(len(example_inputs))]
-    program = _converted(module, example_inputs, names)
-    _optimise(program.model, set(module.state_dict()))
-    proto = program.model_proto
-    _name_batch(proto)
-    _strip(proto)
-    _name_nodes(proto)
+def to_onnx(module: nn.Module, example_inputs: tuple[Tensor, ...], original: nn.Module | None = None) -> bytes:
+    """Return `module` as a serialised ONNX model with a dynamic batch; one input `input` (else `input_0`, ...).
+
+    A conversion takes seconds, filling in weights takes none: a masked copy names the `original` that it was made from,
+    whose conversion is used again.
+    """
+    proto = onnx.load_from_string(_skeleton(original or module, example_inputs))
+    state = module.state_dict()
+    for entry in proto.graph.initializer:
+        if entry.name in state:
+            entry.raw_data = _bytes(state[entry.name])
     try:
         onnx.checker.check_model(proto, full_check=True)
         return bytes(proto.SerializeToString())
@@ -90,6 +96,37 @@ def onnx_layer_nodes(onnx_model: onnx.ModelProto, graph: ModelGraph) -> dict[str
         elif source and node.op_type in _LAYER_OPERATORS:
             found[node.name] = source
     return found
+
+
+def _skeleton(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> bytes:
+    """Return the ONNX model of `module` without the values of its weights; made once."""
+    state = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in module.state_dict().items())
+    signature = (state, tuple(tuple(example.shape[1:]) for example in example_inputs))
+    with _CONVERTING:
+        known, skeleton = _SKELETONS.get(module, (None, b""))
+        if known != signature:
+            skeleton = _bare(module, example_inputs)
+            _SKELETONS[module] = signature, skeleton
+    return skeleton
+
+
+def _bare(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> bytes:
+    names = ["input"] if len(example_inputs) == 1 else [f"input_{i}" for i in range(len(example_inputs))]
+    weights = set(module.state_dict())
+    program = _converted(module, example_inputs, names)
+    _optimise(program.model, weights)
+    proto = program.model_proto
+    _name_batch(proto)
+    _strip(proto)
+    _name_nodes(proto)
+    for entry in proto.graph.initializer:
+        if entry.name in weights:
+            entry.ClearField("raw_data")
+    return bytes(proto.SerializeToString())
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _converted(module: nn.Module, example_inputs: tuple[Tensor, ...], names: list[str]) -> Any:

@@ -24,12 +24,12 @@ class Runtime:
 
     name: str
     label: str
-    convert: Callable[[nn.Module, Inputs], Any]  # what `start` takes; may be slow
+    convert: Callable[[nn.Module, Inputs, nn.Module | None], Any]  # (module, inputs, what it is a masked copy of)
     start: Callable[[Any, Inputs, int], Call]  # (converted, inputs, threads) -> a call that runs one batch
 
-    def prepare(self, module: nn.Module, example: Inputs, threads: int = 1) -> Call:
+    def prepare(self, module: nn.Module, example: Inputs, threads: int = 1, original: nn.Module | None = None) -> Call:
         """Return a call that runs `module` on the batch `example` once."""
-        return self.start(self.convert(module, example), example, threads)
+        return self.start(self.convert(module, example, original), example, threads)
 
 
 RUNTIMES: Registry[Runtime] = Registry("runtime")
@@ -51,5 +51,5 @@ def _start_onnxruntime(model: bytes, example: Inputs, threads: int) -> Call:
     return lambda: running.run(None, arrays)
 
 
-RUNTIMES.add("torch", Runtime("torch", "PyTorch eager", lambda module, example: module, _start_torch))
+RUNTIMES.add("torch", Runtime("torch", "PyTorch eager", lambda module, example, original: module, _start_torch))
 RUNTIMES.add("onnxruntime", Runtime("onnxruntime", "ONNX Runtime", to_onnx, _start_onnxruntime))

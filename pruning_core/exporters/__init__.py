@@ -71,7 +71,7 @@ def bundle_of(
     needs = {need for member in chosen for need in member.needs}
     masks = masks_for(model, plan, calibration or data)
     masked = masked_copy(model, masks)
-    onnx = to_onnx(masked, model.example_inputs) if "onnx" in needs else None
+    onnx = to_onnx(masked, model.example_inputs, model.module) if "onnx" in needs else None
     if report is None and data is not None and "report" in needs:
         report = measure(model, data, plan, masks=masks, onnx=onnx)
     return Bundle(model, plan, masks, masked, report, onnx, data, calibration)
@@ -79,4 +79,4 @@ def bundle_of(
 
 def onnx_bytes(model: Model, masks: dict[str, Tensor] | None = None) -> bytes:
     """Return the model, masked where there are masks, as a serialised ONNX model."""
-    return to_onnx(masked_copy(model, masks or {}), model.example_inputs)
+    return to_onnx(masked_copy(model, masks or {}), model.example_inputs, model.module)

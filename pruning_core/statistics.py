@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from pruning_core.columns import column_squares
 from pruning_core.criteria.seam import STATISTICS, LayerStatistics
 from pruning_core.data import EvalData, check_fits
 from pruning_core.errors import Cancelled, DataError, UnknownName
 from pruning_core.graph import ModelGraph
-from pruning_core.layers import WEIGHT_USES, Layer, operator, reads_in_out, tensor_at
+from pruning_core.layers import Layer, tensor_at
 from pruning_core.registry import suggestion
 
 __all__ = ["LayerStatistics", "collect"]
@@ -68,24 +69,6 @@ def _run(
             loss = F.cross_entropy(output, targets, reduction="sum") / len(data)
             torch.autograd.backward(loss)  # adds to the gradients of the aliases
         observer.n += len(inputs)
-
-
-def column_squares(node: fx.Node, layer: Layer, args: Sequence[Any]) -> Tensor:
-    """Return the sum of x^2 over examples and positions that each weight meets, (1 or out, in, *kernel) float64.
-
-    A convolution is linear in its weight, so the gradient of sum(conv(x^2, w)) by w is that sum exactly, whatever the
-    stride, padding, dilation and groups; one output for each group is enough.
-    """
-    x: Tensor = args[WEIGHT_USES[operator(node)][0] - 1].detach()
-    if not layer.kind.startswith("conv"):
-        squares = x.square().flatten(0, -2).sum(0, dtype=torch.float64)
-        return squares[:, None] if reads_in_out(node) != layer.stored_in_out else squares[None]
-    with torch.enable_grad():
-        probe = torch.zeros(layer.groups, *layer.weight_shape[1:], requires_grad=True)
-        squares = x.float().square().sum(0, keepdim=True)
-        convolve: Any = node.target
-        (sums,) = torch.autograd.grad(convolve(squares, layer.stored(probe), None, *args[3:]).sum(), probe)
-    return sums.double().repeat_interleave(layer.weight_shape[0] // layer.groups if layer.groups > 1 else 1, dim=0)
 
 
 def _first(output: Any) -> Tensor:

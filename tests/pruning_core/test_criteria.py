@@ -14,8 +14,6 @@ from pruning_core.criteria import CRITERIA, STATISTICS, Criterion, LayerStatisti
 from pruning_core.errors import CriterionError, PlanError, UnknownName
 from pruning_core.granularities import GRANULARITIES
 
-torch.set_num_threads(1)
-
 MEMBERS = [pytest.param(member, id=name) for name, member in CRITERIA.items()]
 SHAPES = [(6, 4), (6, 4, 3), (6, 4, 3, 3), (4, 2, 2, 2, 2)]
 ROWS = GRANULARITIES["row"]

@@ -10,8 +10,6 @@ from pruning_core import masks
 from pruning_core.errors import GranularityError
 from pruning_core.granularities import GRANULARITIES, Layout
 
-torch.set_num_threads(1)
-
 T, F = True, False
 unhurried = settings(deadline=None, max_examples=60)  # a busy machine is no defect
 SHAPES = st.one_of(
@@ -57,6 +55,14 @@ def test_ranks_put_the_lowest_index_first_among_equals() -> None:
 
 def test_keep_largest_keeps_exactly_n_of_equals_from_the_lowest_index_on() -> None:
     assert masks.keep_largest(torch.ones(1, 6), 2).tolist() == [[T, T, F, F, F, F]]
+
+
+def test_ties_keep_their_order_in_a_large_layer() -> None:
+    scores = torch.arange(100_000).remainder(3).float()[None]
+    kept = masks.keep_largest(scores, 50_000).nonzero()[:, 1]
+    of_two, of_one = kept[kept % 3 == 2], kept[kept % 3 == 1]
+    assert torch.equal(of_two, torch.arange(2, 100_000, 3))
+    assert torch.equal(of_one, torch.arange(1, 100_000, 3)[: 50_000 - len(of_two)])
 
 
 def test_fine_grained_by_hand() -> None:

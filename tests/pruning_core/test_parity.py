@@ -18,8 +18,6 @@ from pruning_core.graph import trace
 from pruning_core.model import Model
 from pruning_core.plan import Plan
 
-torch.set_num_threads(1)
-
 SPARSITIES = [0.0, 0.1, 0.333, 0.5, 0.95, 1.0]
 
 

@@ -83,12 +83,13 @@ def find(job_id: str | None) -> Job | None:
 
 def newest(key: Hashable) -> Job | None:
     """Return the newest job with this key, live or finished."""
-    return next((job for job in reversed(list(_jobs.values())) if job.key == key), None)
+    return newest_of(lambda other: other == key)
 
 
-def live() -> list[Job]:
-    """Return the jobs that wait or run."""
-    return [job for job in _jobs.values() if job.live]
+def newest_of(wanted: Callable[[Hashable], bool]) -> Job | None:
+    """Return the newest job whose key is wanted; a live one before any finished one."""
+    found = [job for job in _jobs.values() if wanted(job.key)]
+    return next((job for job in found if job.live), found[-1] if found else None)
 
 
 def stop_all() -> None:

@@ -55,11 +55,27 @@ def _live() -> jobs.Job | None:
 def job_bar() -> None:
     """Draw progress, time left and Cancel of the sweep that runs on this model and data, whoever started it."""
     job = _live()
-    if job is None:
-        return
     with st.container(key="job_bar", horizontal=True, vertical_alignment="center", gap="small"):
+        if job is None:  # the place stays, so that nothing below jumps to another one
+            st.caption(_last_words())
+            return
         st.fragment(_progress, run_every=POLL_SECONDS)(job.id)
         st.button("Cancel", key="cancel_sweep", on_click=job.cancel)
+
+
+def _last_words() -> str:
+    """Say how the last sweep of this model ended."""
+    app = state.current()
+    job = work.last_sweep(app.model or "", app.data)
+    if job is None:
+        return "No sweep runs. A sweep prunes each layer alone, at each level, and measures."
+    if job.state == "failed":
+        return job.error
+    total = job.progress.cells_total if job.progress else 0
+    done = job.progress.cells_done if job.progress else 0
+    if job.state == "stopped":
+        return f"Stopped at {done} of {total} cells. They are kept."
+    return f"{total} cells in {words.duration(job.seconds)}. Kept for next time."
 
 
 def _progress(job_id: str) -> None:
@@ -156,7 +172,7 @@ def _results() -> None:
         data = heatmap(
             layers=[(layer.name, layer.params / bench.model.graph.params) for layer in bench.model.graph.layers],
             cells=present.cells(known),
-            levels=sorted({cell.sparsity for cell in known.cells}),
+            levels=sorted({cell.sparsity for cell in known.cells} | (set(request.levels) if _live() else set())),
             tolerance=app.tolerance,
             chosen=_compared(app, known),
             plan={name: wish.sparsity for name, wish in app.plan.layers.items()},
@@ -220,7 +236,11 @@ def _limits(bench: Any, known: Sweep, request: Request) -> None:
             "Use these limits as a plan", type="primary", key="use_limits", on_click=_use, args=(limits, request),
             disabled=not any(limits.values()),
         )  # fmt: skip
-        st.download_button("Save sweep", present.sweep_json(known), "sweep.json", "application/json", key="save_sweep")
+        if _live() is None:
+            text = present.sweep_json(known)
+            st.download_button(
+                "Save sweep", text, "sweep.json", "application/json", key="save_sweep", on_click="ignore"
+            )
     if app.notice:
         st.warning(app.notice)
     if app.view.get("limits_plan") == app.plan.to_json() and bench.started:

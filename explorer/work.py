@@ -6,7 +6,7 @@ Latency runs in the same queue as sweeps, so it is never measured beside one.
 import json
 import tempfile
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -23,14 +23,15 @@ from pruning_core.sensitivity.sweep import Progress
 
 RUNTIME = "onnxruntime"
 LATENCY_SECONDS = 4.0
+CURVES_KEPT = 500
 _lock = RLock()
 _curves: dict[Hashable, Sweep] = {}
 
 
 def live_sweep(model: str, data: str | None) -> Job | None:
     """Return the sweep of this model and data that waits or runs, whoever asked for it."""
-    wanted = ("sweep", model, data)
-    return next((job for job in jobs.live() if isinstance(job.key, tuple) and job.key[:3] == wanted), None)
+    job = last_sweep(model, data)
+    return job if job and job.live else None
 
 
 def start_sweep(model: str, data: str, request: Request) -> Job:
@@ -38,25 +39,29 @@ def start_sweep(model: str, data: str, request: Request) -> Job:
 
     def work(job: Job) -> Sweep:
         reference = resources.reference(model, data)
+        examples = reference.dataset.validation  # type: ignore[union-attr]
+        n = min(request.samples or len(examples), len(examples))
+        about = Sweep(
+            model, data, n, None, None, request.granularity, request.criterion, request.settings, False, (), 0, {}
+        )
 
         def note(progress: Progress) -> None:
             job.progress = progress
-            _keep(key, blank, progress.cell)
+            _keep(key, about, (progress.cell,))
 
         result = sweep(
             reference.model,
-            reference.dataset.validation,  # type: ignore[union-attr]
+            examples,
             request,
             ranking=reference.ranking,
             replay=reference.replay,
             cancelled=job.cancelled,
             on_progress=note,
         )
-        for cell in result.cells:
-            _keep(key, result, cell)
+        _keep(key, result, result.cells)
         return result
 
-    key, blank = curve_key(model, data, request), _blank(model, data, request)
+    key = curve_key(model, data, request)
     return jobs.start(("sweep", model, data, repr(request)), f"Sweep of {model}", work)
 
 
@@ -70,18 +75,23 @@ def curves(model: str, data: str | None, request: Request) -> Sweep | None:
     return _curves.get(curve_key(model, data, request))
 
 
-def _blank(model: str, data: str, request: Request) -> Sweep:
-    return Sweep(model, data, 0, None, None, request.granularity, request.criterion, request.settings, False, (), 0, {})
-
-
-def _keep(key: Hashable, blank: Sweep, cell: Cell) -> None:
-    """Put the cell into the store unless one of more examples is there."""
+def _keep(key: Hashable, about: Sweep, cells: tuple[Cell, ...]) -> None:
+    """Add cells to what is known; one of fewer examples never replaces one of more. `about` says what was swept."""
     with _lock:
-        known = _curves.get(key, blank)
-        older = next((c for c in known.cells if (c.layer, c.sparsity) == (cell.layer, cell.sparsity)), None)
-        if older is None or older.tally.n <= cell.tally.n:
-            known = known.with_cell(cell)
-        _curves[key] = known
+        known = _curves.pop(key, about)
+        old = {(cell.layer, cell.sparsity): cell for cell in known.cells}
+        new = {(cell.layer, cell.sparsity): cell for cell in cells}
+        better = {at: cell for at, cell in new.items() if at not in old or old[at].tally.n <= cell.tally.n}
+        newest = about if about.n_samples >= known.n_samples else known
+        _curves[key] = replace(newest, cells=tuple((old | better).values()))
+        while len(_curves) > CURVES_KEPT:
+            _curves.pop(next(iter(_curves)))
+
+
+def last_sweep(model: str, data: str | None) -> Job | None:
+    """Return the newest sweep of this model and data, live or finished."""
+    wanted = ("sweep", model, data)
+    return jobs.newest_of(lambda key: isinstance(key, tuple) and key[:3] == wanted)
 
 
 def start_latency(model: str, data: str | None, plan: Plan) -> Job:

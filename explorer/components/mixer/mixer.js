@@ -208,7 +208,8 @@ class Mixer {
     }
     if (!item.isBunch) {
       if (!item.marked) this.clearMarks();
-      this.choose(item, 0);
+      // A slider is often dragged next: then Python hears of the choice after the drag.
+      this.choose(item, onSlider ? 250 : 0);
     }
     this.setActive(item);
     if (onSlider && !item.locked) this.watchRelease();

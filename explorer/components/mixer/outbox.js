@@ -4,7 +4,7 @@
 // until its answer; without `ack` each is sent at once. With no answer a commit or a choice, which may come twice, is sent
 // again; a command (undo!) is not.
 const DRAG_EVERY = 50;
-const ANSWER_WITHIN = 5000;
+const ANSWER_WITHIN = 2500;
 
 class Outbox {
   constructor(firstSeq) {

@@ -34,6 +34,11 @@ def count(n: int) -> str:
     return f"{n:,}"
 
 
+def plural(n: int, word: str) -> str:
+    """Return 1 input, 32 inputs."""
+    return f"{count(n)} {word}{'' if n == 1 else 's'}"
+
+
 def scaled(value: float, units: tuple[str, ...], base: float) -> tuple[str, str]:
     """Return three figures and the unit that fits: ("229", "KB")."""
     power = 0

@@ -1,57 +1,118 @@
 """Preparing the graph for replay: batch norms folded into the convolution before them, channels_last tensors."""
 
+from collections.abc import Iterable
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, fx
 
 from pruning_core.graph import ModelGraph
-from pruning_core.layers import BATCH_NORM, Layer, operator, tensor_at
+from pruning_core.layers import BATCH_NORM, WEIGHT_USES, Layer, operator, tensor_at
+from pruning_core.sensitivity.narrow import narrow
+
+_VIEWS = ("aten.view.default", "aten._unsafe_view.default")
 
 
-def fold_batch_norms(graph: ModelGraph) -> tuple[fx.GraphModule, dict[str, Tensor]]:
-    """Return a copy of the graph with batch norms folded, and the scale of each folded layer's outputs."""
+@dataclass(frozen=True)
+class Prepared:
+    """A graph ready for replay, computing what the model computes."""
+
+    module: fx.GraphModule
+    scales: dict[str, Tensor]  # folded layer -> factor (out,) on its weight
+    readers: dict[str, tuple[fx.Node, ...]]  # layer -> nodes that read its weight from the module, under any name
+    macs: dict[fx.Node, int]
+
+
+def prepare(graph: ModelGraph) -> Prepared:
+    """Return a copy of the graph prepared for replay; it shares the model's tensors and changes none."""
     module = fx.GraphModule(graph.module, deepcopy(graph.module.graph))
-    nodes = {node.name: node for node in module.graph.nodes}
+    readers = {layer.name: weight_readers(module, layer) for layer in graph.layers}
     scales = {}
     for layer in graph.layers:
-        node = nodes[layer.nodes[0].name]
-        if layer.kind.startswith("conv") and layer.batch_norm and len(layer.nodes) == 1:
-            scales[layer.name] = _fold_one(module, layer, node)
+        scale = _fold_batch_norm(module, layer, readers[layer.name])
+        if scale is not None:
+            scales[layer.name] = scale
+    positions = narrow(module.graph)
+    macs = {n: graph.macs_by_node.get(n.name, 0) // positions.get(n, 1) for n in module.graph.nodes}
     for node in module.graph.nodes:
-        if operator(node) in ("aten.view.default", "aten._unsafe_view.default"):
+        if operator(node) in _VIEWS:
             node.target = torch.ops.aten.reshape.default  # a view of a channels_last tensor may need a copy
-    return module, scales
+    return Prepared(module, scales, readers, macs)
 
 
-def _fold_one(module: fx.GraphModule, layer: Layer, conv: fx.Node) -> Tensor:
-    norm = next(iter(conv.users))
-    assert operator(norm) == BATCH_NORM  # find_layers saw it
-    gamma, beta, mean, var = (tensor_at(module, str(a.target)).detach() for a in norm.args[1:5])  # type: ignore[union-attr]
-    epsilon = cast(float, norm.args[6])
-    scale = gamma / torch.sqrt(var + epsilon)
-    bias = tensor_at(module, layer.bias).detach() if layer.bias else torch.zeros_like(mean)
-    name = "_folded_" + layer.name.replace(".", "_")
-    module.register_buffer(name, (bias - mean) * scale + beta)
+def weight_readers(module: fx.GraphModule, layer: Layer) -> tuple[fx.Node, ...]:
+    """Return all nodes that read the layer's weight, under whatever name (tied weights)."""
+    weight = _place(tensor_at(module, layer.parameter))
+    nodes = (node for node in module.graph.nodes if node.op == "get_attr")
+    return tuple(node for node in nodes if _place(tensor_at(module, str(node.target))) == weight)
+
+
+def _place(tensor: Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    return tensor.data_ptr(), tuple(tensor.shape), tuple(tensor.stride())
+
+
+def _fold_batch_norm(module: fx.GraphModule, layer: Layer, readers: tuple[fx.Node, ...]) -> Tensor | None:
+    """Fold the batch norm after `layer` where that changes nothing else; return the factor on the weight."""
+    uses = [user for reader in readers for user in reader.users]
+    if len(uses) != 1 or not operator(uses[0]).startswith("aten.conv") or operator(uses[0]) not in WEIGHT_USES:
+        return None
+    conv, norm = uses[0], next(iter(uses[0].users))
+    if len(conv.users) != 1 or operator(norm) != BATCH_NORM or norm.args[0] is not conv:
+        return None
+    bias_argument = conv.args[2] if len(conv.args) > 2 else None
+    bias, gamma, beta, mean, variance = (_constant(module, a) for a in (bias_argument, *norm.args[1:5]))
+    known = [tensor for tensor in (bias, gamma, beta, mean, variance) if tensor is not None]
+    if mean is None or variance is None or any(tensor.dtype != _weight_type(module, layer) for tensor in known):
+        return None
+    scale = torch.rsqrt(variance + cast(float, norm.args[6]))
+    scale = scale if gamma is None else scale * gamma
+    shift = (-mean if bias is None else bias - mean) * scale
+    _replace(module, conv, norm, shift if beta is None else shift + beta)
+    return scale
+
+
+def _weight_type(module: fx.GraphModule, layer: Layer) -> torch.dtype:
+    return tensor_at(module, layer.parameter).dtype
+
+
+def _constant(module: fx.GraphModule, argument: object) -> Tensor | None:
+    """Return the parameter or buffer that stands as an argument; a computed one is a tensor of no type that fits."""
+    if not isinstance(argument, fx.Node):
+        return None
+    return tensor_at(module, str(argument.target)).detach() if argument.op == "get_attr" else torch.empty(0).bool()
+
+
+def _replace(module: fx.GraphModule, conv: fx.Node, norm: fx.Node, bias: Tensor) -> None:
+    name = f"_folded_{conv.name}"
+    module.register_buffer(name, bias)
     with module.graph.inserting_before(conv):
         bias_node = module.graph.get_attr(name)
-    conv.args = (conv.args[0], conv.args[1], bias_node, *conv.args[3:])
+    conv.args = (*conv.args[:2], bias_node, *conv.args[3:])
     for user in list(norm.users):
         user.replace_all_uses_with(conv)
         module.graph.erase_node(user)
     module.graph.erase_node(norm)
-    weight = tensor_at(module, layer.parameter).detach()
-    return scale.to(weight.dtype)
+
+
+def needed(nodes: Iterable[fx.Node], output: fx.Node) -> set[fx.Node]:
+    """Return the nodes that `output` depends on; checks and unused results are left out."""
+    found = {output}
+    for node in reversed(list(nodes)):
+        if node in found:
+            found.update(node.all_input_nodes)
+    return found
 
 
 def channels_last(tensor: Tensor) -> Tensor:
-    """Return `tensor` in the layout that is fastest here: 4 dimensions channels_last, others contiguous."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor.contiguous()
+    """Return `tensor` in the layout that is fastest here: 4 dimensions channels_last, others contiguous.
 
-
-def weight_readers(module: fx.GraphModule, index: dict[fx.Node, int], layer: Layer) -> tuple[int, ...]:
-    """Positions of all nodes that read the layer's weight, under whatever name (tied weights)."""
-    address = tensor_at(module, layer.parameter).data_ptr()
-    readers = (node for node in index if node.op == "get_attr")
-    return tuple(index[node] for node in readers if tensor_at(module, str(node.target)).data_ptr() == address)
+    With one channel torch calls any layout channels_last, and a convolution would answer in the slower one; so the
+    strides are made anew.
+    """
+    if tensor.dim() != 4:
+        return tensor.contiguous()
+    if tensor.shape[1] > 1:
+        return tensor.contiguous(memory_format=torch.channels_last)
+    return tensor.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)

@@ -1,20 +1,19 @@
 """Replay of the graph from the pruned node on: the dense values before it are computed once and kept.
 
-Batch norms are folded into the convolution before them (masks are made on the original weight, then scaled), tensors
-are channels_last, nodes that depend on no input are computed once. Every node is functional, so a kept value is never
-overwritten. A weight that is used twice forks at its first use, since all nodes that depend on it run again.
+Every node is functional, so a kept value is never overwritten. A weight that is used twice forks at its first use,
+since all nodes that depend on it run again. What depends on no input is computed once.
 """
 
-from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from torch import Tensor, fx
 
 from pruning_core.graph import ModelGraph
-from pruning_core.layers import tensor_at
-from pruning_core.sensitivity.prepare import channels_last, fold_batch_norms, weight_readers
+from pruning_core.layers import WEIGHT_USES, operator, tensor_at
+from pruning_core.sensitivity.prepare import channels_last, needed, prepare
 
 Constants = Mapping[int, Any]
 
@@ -37,6 +36,11 @@ class Frontier:
 
 
 @dataclass(frozen=True)
+class _Ref:
+    index: int
+
+
+@dataclass(frozen=True)
 class _Step:
     """One node to run: its function and arguments, in which `_Ref`s stand for the values of other nodes."""
 
@@ -45,18 +49,41 @@ class _Step:
     kwargs: dict[str, Any]
     inputs: tuple[int, ...]
 
+    @cached_property
+    def is_nested(self) -> bool:
+        """Whether values stand inside of lists (sizes, things to concatenate) or keywords."""
+        plain = all(isinstance(a, _Ref) or not _refs(a) for a in self.args)
+        return not plain or any(_refs(a) for a in self.kwargs.values())
 
-@dataclass(frozen=True)
-class _Ref:
-    index: int
+    def run(self, values: Mapping[int, Any]) -> Any:
+        """Return the node's value."""
+        if self.is_nested:
+            kwargs = {key: _fill(argument, values) for key, argument in self.kwargs.items()}
+            return self.call(*[_fill(argument, values) for argument in self.args], **kwargs)
+        return self.call(*[values[a.index] if type(a) is _Ref else a for a in self.args], **self.kwargs)
+
+
+def _refs(argument: Any) -> bool:
+    """Whether an argument is or holds a value to fill in."""
+    return isinstance(argument, _Ref) or (isinstance(argument, (list, tuple)) and any(map(_refs, argument)))
+
+
+def _fill(argument: Any, values: Mapping[int, Any]) -> Any:
+    if isinstance(argument, _Ref):
+        return values[argument.index]
+    return [_fill(item, values) for item in argument] if isinstance(argument, (list, tuple)) else argument
 
 
 @dataclass(frozen=True)
 class _Fork:
-    """What runs again when one weight changes: its steps, and after each the values that nothing later needs."""
+    """What one weight changes: the steps to run again, after each the values that nothing later needs.
+
+    `beside` are the steps after the first of them that do not depend on the weight, but that the branch reads.
+    """
 
     steps: tuple[int, ...]
     dies: tuple[tuple[int, ...], ...]
+    beside: tuple[int, ...]
 
 
 class Replay:
@@ -64,55 +91,51 @@ class Replay:
 
     def __init__(self, graph: ModelGraph) -> None:
         self.graph = graph
-        module, self._scale = fold_batch_norms(graph)
-        nodes = list(module.graph.nodes)
+        prepared = prepare(graph)
+        nodes = list(prepared.module.graph.nodes)
+        output = _first_output(nodes[-1])
         index = {node: i for i, node in enumerate(nodes)}
+        wanted = [node for node in nodes if node in needed(nodes, output)]
+        self.end, self._output = len(nodes), index[output]
+        self._scales = prepared.scales
         self._inputs = [index[node] for node in nodes if node.op == "placeholder"]
-        self._weight_indices = {name: weight_readers(module, index, layer) for name, layer in graph.by_name.items()}
-        self.constants: dict[int, Any] = {
-            index[n]: channels_last(tensor_at(module, str(n.target)).detach()) for n in nodes if n.op == "get_attr"
-        }
-        self._steps = {index[node]: _step(node, index) for node in nodes if node.op == "call_function"}
-        self._output = _output_index(nodes[-1], index)
-        for name in self._scale:
-            self.constants |= dict.fromkeys(self._weight_indices[name], self.weight(name, None))
+        self._weights = {name: tuple(index[node] for node in readers) for name, readers in prepared.readers.items()}
+        self._steps = {index[node]: _step(node, index) for node in wanted if node.op == "call_function"}
+        self.constants = {index[n]: _tensor(prepared.module, n) for n in wanted if n.op == "get_attr"}
+        self.constants |= {i: self.weight(name, None) for name, indices in self._weights.items() for i in indices}
         self._fold_constants()
-        self.end = len(nodes)
-        self._last_use = self._last_uses(self._steps)
-        self.forks = {name: self._fork(indices) for name, indices in self._weight_indices.items()}
-        self.positions = {name: fork.steps[0] for name, fork in self.forks.items()}
-        macs = {index[node]: graph.macs_by_node.get(node.name, 0) for node in nodes}
-        self.fork_macs = {name: sum(macs[i] for i in fork.steps) for name, fork in self.forks.items()}
+        self._dies = self._last_uses(self._steps)
+        self._forks = {name: self._fork(indices) for name, indices in self._weights.items()}
+        self.positions = {name: fork.steps[0] if fork.steps else self.end for name, fork in self._forks.items()}
+        self.fork_macs = {n: sum(prepared.macs[nodes[i]] for i in fork.steps) for n, fork in self._forks.items()}
 
     def weight(self, name: str, mask: Tensor | None) -> Tensor:
         """Return the weight of layer `name` as the prepared graph wants it: masked, scaled, in its stored layout."""
-        layer = self.graph.layer(name)
-        weight = self.graph.weight(name)
+        layer, weight = self.graph.layer(name), self.graph.weight(name)
         masked = weight if mask is None else weight * mask
-        if name in self._scale:
-            masked = masked * self._scale[name].view(-1, *(1,) * (masked.dim() - 1))
+        if name in self._scales:
+            masked = masked * self._scales[name].view(-1, *(1,) * (masked.dim() - 1))
         return channels_last(layer.stored(masked))
 
     def constants_with(self, weights: Mapping[str, Tensor]) -> dict[int, Any]:
         """Return the constants of the graph with the weights of some layers replaced."""
-        return self.constants | {i: weight for name, weight in weights.items() for i in self._weight_indices[name]}
+        return self.constants | {i: weight for name, weight in weights.items() for i in self._weights[name]}
 
     def start(self, *inputs: Tensor) -> Frontier:
         """Return the frontier before the first node for prepared inputs (batch, ...)."""
-        values = {i: channels_last(x) for i, x in zip(self._inputs, inputs, strict=True)}
-        return Frontier(0, values)
+        return Frontier(0, {i: channels_last(x) for i, x in zip(self._inputs, inputs, strict=True)})
 
     def advance(self, frontier: Frontier, position: int, constants: Constants | None = None) -> Frontier:
         """Run the nodes before `position` and drop values that nothing later reads; returns `frontier` itself."""
         constants = self.constants if constants is None else constants
-        values = frontier.values
+        values = {**constants, **frontier.values}
         for i in range(frontier.position, position):
-            if i not in self._steps:
-                continue
-            if i not in values:
-                values[i] = self._run(i, values, constants)
-            for dead in self._last_use.get(i, ()):
-                values.pop(dead, None)
+            if i in self._steps:
+                if i not in values:
+                    values[i] = self._steps[i].run(values)
+                for dead in self._dies.get(i, ()):
+                    values.pop(dead, None)
+        frontier.values = {i: value for i, value in values.items() if i not in constants}
         frontier.position = max(frontier.position, position)
         return frontier
 
@@ -124,81 +147,76 @@ class Replay:
     def fork(self, frontier: Frontier, name: str, weight: Tensor) -> Tensor:
         """Return the output when only layer `name` has another weight: runs only the nodes that depend on it.
 
-        `frontier` must stand at or before `positions[name]`. Dense values that the branch needs are computed into it.
+        `frontier` stands best at `positions[name]`; dense values that the branch needs are computed into it.
         """
-        fork = self.forks[name]
-        constants = self.constants_with({name: weight})
-        changed: dict[int, Any] = {}
-        values = ChainMap(changed, frontier.values)
-        for i, dies in zip(fork.steps, fork.dies, strict=True):
-            step = self._steps[i]
-            for j in step.inputs:
-                if j not in changed and j not in constants:
-                    self._dense(frontier, j)
-            changed[i] = self._run(i, values, constants)
+        if frontier.position > self.positions[name]:
+            raise ValueError(f"the frontier is past layer '{name}'")
+        if frontier.position < self.positions[name]:
+            frontier = self.advance(frontier.copy(), self.positions[name])
+        self._run_beside(frontier, self._forks[name].beside)
+        values = {**self.constants, **frontier.values, **dict.fromkeys(self._weights[name], weight)}
+        for i, dies in zip(self._forks[name].steps, self._forks[name].dies, strict=True):
+            values[i] = self._steps[i].run(values)
             for dead in dies:
-                changed.pop(dead, None)
-        result: Tensor = changed[self._output]
+                del values[dead]
+        result: Tensor = values[self._output]
         return result
 
-    def _dense(self, frontier: Frontier, i: int) -> None:
-        """Make sure that the dense value of node `i` is in the frontier (a shortcut may come after the fork)."""
-        if i in frontier.values:
-            return
-        for j in self._steps[i].inputs:
-            if j not in self.constants:
-                self._dense(frontier, j)
-        frontier.values[i] = self._run(i, frontier.values, self.constants)
-
-    def _run(self, i: int, values: Mapping[int, Any], constants: Constants) -> Any:
-        step = self._steps[i]
-
-        def value(argument: Any) -> Any:
-            if isinstance(argument, _Ref):
-                return constants[argument.index] if argument.index in constants else values[argument.index]
-            if isinstance(argument, (list, tuple)):
-                return type(argument)(value(item) for item in argument)
-            return argument
-
-        return step.call(*[value(a) for a in step.args], **{key: value(a) for key, a in step.kwargs.items()})
+    def _run_beside(self, frontier: Frontier, beside: tuple[int, ...]) -> None:
+        """Compute dense values that stand after the fork, such as a shortcut's, unless they are there."""
+        missing = [i for i in beside if i not in frontier.values]
+        if missing:
+            values = {**self.constants, **frontier.values}
+            for i in missing:
+                frontier.values[i] = values[i] = self._steps[i].run(values)
 
     def _fold_constants(self) -> None:
         """Compute once what depends on no input and on no prunable weight."""
-        weights = {i for indices in self._weight_indices.values() for i in indices}
+        weights = {i for indices in self._weights.values() for i in indices}
         for i, step in list(self._steps.items()):
             if step.inputs and all(j in self.constants and j not in weights for j in step.inputs):
-                self.constants[i] = self._run(i, {}, self.constants)
+                self.constants[i] = step.run(self.constants)
                 del self._steps[i]
 
-    def _fork(self, weight_indices: tuple[int, ...]) -> _Fork:
-        changed = set(weight_indices)
+    def _fork(self, weights: tuple[int, ...]) -> _Fork:
+        changed = set(weights)
         for i, step in self._steps.items():
             if changed.intersection(step.inputs):
                 changed.add(i)
-        steps = tuple(sorted(changed.difference(weight_indices)))
+        steps = tuple(i for i in self._steps if i in changed)
         last = self._last_uses({i: self._steps[i] for i in steps})
-        return _Fork(steps, tuple(tuple(j for j in last.get(i, ()) if j in changed) for i in steps))
+        dies = tuple(tuple(j for j in last.get(i, ()) if j in changed and j in self._steps) for i in steps)
+        return _Fork(steps, dies, self._beside(steps, changed))
+
+    def _beside(self, steps: tuple[int, ...], changed: set[int]) -> tuple[int, ...]:
+        found: set[int] = set()
+        for i in reversed([i for i in self._steps if i > min(steps, default=self.end)]):
+            if i in changed or i in found:
+                found.update(j for j in self._steps[i].inputs if j in self._steps and j not in changed)
+        return tuple(sorted(i for i in found if i > min(steps)))
 
     def _last_uses(self, steps: Mapping[int, _Step]) -> dict[int, list[int]]:
-        last: dict[int, int] = {}
-        for i, step in steps.items():
-            for j in step.inputs:
-                if j != self._output:
-                    last[j] = i
+        last = {j: i for i, step in steps.items() for j in step.inputs if j != self._output}
         dies: dict[int, list[int]] = {}
         for j, i in last.items():
             dies.setdefault(i, []).append(j)
         return dies
 
 
+def _tensor(module: fx.GraphModule, node: fx.Node) -> Tensor:
+    tensor = tensor_at(module, str(node.target)).detach()
+    by_convolution = all(operator(user) in WEIGHT_USES for user in node.users)
+    return channels_last(tensor) if by_convolution else tensor
+
+
 def _step(node: fx.Node, index: dict[fx.Node, int]) -> _Step:
-    refs = {n: _Ref(index[n]) for n in node.all_input_nodes}
-    args: Any = fx.node.map_arg(node.args, lambda n: refs[n])  # type: ignore[arg-type,return-value]
-    kwargs: Any = fx.node.map_arg(node.kwargs, lambda n: refs[n])  # type: ignore[arg-type,return-value]
+    refs: dict[fx.Node, Any] = {n: _Ref(index[n]) for n in node.all_input_nodes}
+    args: Any = fx.node.map_arg(node.args, lambda n: refs[n])
+    kwargs: Any = fx.node.map_arg(node.kwargs, lambda n: refs[n])
     return _Step(cast(Callable[..., Any], node.target), args, kwargs, tuple(ref.index for ref in refs.values()))
 
 
-def _output_index(output: fx.Node, index: dict[fx.Node, int]) -> int:
-    value = output.args[0]
-    first = value[0] if isinstance(value, (tuple, list)) else value
-    return index[first]  # type: ignore[index]
+def _first_output(output: fx.Node) -> fx.Node:
+    value: Any = output.args[0]
+    first: fx.Node = value[0] if isinstance(value, (tuple, list)) else value
+    return first

@@ -144,7 +144,7 @@ HEADLINE = {
         {"key": "flops", "label": "FLOPs", "how": "13.3 M skipping zeros", "value": "18.2", "unit": "M", "change": "−2.6 %", "tone": "plain", "interval": "", "dense": "dense 18.7",
          "busy": False, "title": "2 x MACs of one example, as run.", "glyph": {"kind": "bar", "fraction": 0.974, "null": None}, "action": None},
         {"key": "latency", "label": "Latency", "how": "ONNX Runtime, 1 thread, batch 1", "value": "0.41", "unit": "ms", "change": "no difference", "tone": "muted", "interval": "",
-         "dense": "dense 0.42", "busy": False, "title": "", "glyph": {"kind": "bar", "fraction": 0.985, "null": [0.955, 1.0]}, "action": None},
+         "dense": "dense 0.42", "busy": False, "title": "", "glyph": {"kind": "bar", "fraction": 0.985, "null": [0.955, 1.0]}, "action": {"label": "Measure", "command": {"kind": "latency"}}},
     ],
     "can_undo": True, "can_redo": False, "link": True, "status": "Present plan, all measured", "announce": "",
 }  # fmt: skip
@@ -157,10 +157,19 @@ def page() -> None:
     import streamlit as st
 
     from explorer import theme
-    from explorer.components import declare
 
     st.set_page_config(layout="wide")
     st.html(theme.PAGE_CSS)
+    # A run of a fragment is not cut off by the next message. A run of the whole page is, even in a callback, and
+    # what that callback had to do is lost; so the mixer belongs into a fragment.
+    st.fragment(_body)()
+
+
+def _body() -> None:
+    import streamlit as st
+
+    from explorer.components import declare
+
     query, state = st.query_params, st.session_state
     if "rows" not in state:
         state.rows = _rows_for(query)
@@ -255,6 +264,7 @@ def _controls(st: Any, state: Any) -> None:
             if item["prunable"] and not item["locked"]:
                 item["sparsity"] = 0 if item["steps"] else 0.33
         state.push += 1
+        state.log.append({"event": "push", "value": {}})
 
     def refresh() -> None:
         state.refreshed = state.get("refreshed", 0) + 1

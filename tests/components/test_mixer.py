@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 sys.path.insert(0, str(Path(__file__).parent))
 import harness_mixer as harness
@@ -270,7 +271,7 @@ def test_marked_rows_move_together_in_one_commit(open_mixer: Any) -> None:
     mixer = open_mixer()
     mixer.row(CONV).locator(".nm").click()
     mixer.row("layers.1.conv2").locator(".nm").click(modifiers=["Shift"])
-    assert mixer.page.locator(".rw.marked").count() == 4
+    expect(mixer.page.locator(".rw.marked")).to_have_count(4)
     mixer.drag(CONV, 0.35)
     mixer.page.mouse.up()
     commits = mixer.events("commit")
@@ -278,16 +279,16 @@ def test_marked_rows_move_together_in_one_commit(open_mixer: Any) -> None:
     assert commits[0]["changes"][CONV] == commits[0]["changes"]["layers.1.conv2"] == {"sparsity": 0.35}
     assert mixer.value(PATTERN) == 0.5  # nearest step of 2:4
     mixer.row("fc").locator(".nm").click(modifiers=["Control"])
-    assert mixer.page.locator(".rw.marked").count() == 5
+    expect(mixer.page.locator(".rw.marked")).to_have_count(5)
     mixer.page.keyboard.press("Escape")
-    assert mixer.page.locator(".rw.marked").count() == 0
+    expect(mixer.page.locator(".rw.marked")).to_have_count(0)
 
 
 def test_shift_and_arrow_marks_rows(open_mixer: Any) -> None:
     mixer = open_mixer()
     mixer.row(CONV).locator(".nm").click()
     mixer.page.keyboard.press("Shift+ArrowDown")
-    assert mixer.page.locator(".rw.marked").count() == 2
+    expect(mixer.page.locator(".rw.marked")).to_have_count(2)
     mixer.page.keyboard.press("Shift+ArrowRight")
     changes = mixer.events("commit")[0]["changes"]
     assert changes == {CONV: {"sparsity": 0.45}, OTHER: {"sparsity": 0.45}}
@@ -350,9 +351,8 @@ def test_a_push_patches_values_in_place(open_mixer: Any) -> None:
     mixer.row(CONV).evaluate("row => { row.mine = true }")
     mixer.page.locator(".find input").fill("layers")
     mixer.press_button("push")
-    mixer.page.wait_for_function("() => document.querySelector('#log')")
-    mixer.page.wait_for_timeout(1000)
-    assert mixer.value(CONV) == 0.33 and mixer.value(PATTERN) == 0 and mixer.field(CONV).input_value() == "33 %"
+    expect(mixer.slider(CONV)).to_have_value("33", timeout=10000)
+    assert mixer.value(PATTERN) == 0 and mixer.field(CONV).input_value() == "33 %"
     assert mixer.row(CONV).evaluate("row => row.mine")
     assert mixer.page.locator(".find input").input_value() == "layers"
     assert "fc" not in mixer.shown()
@@ -362,8 +362,7 @@ def test_a_push_never_touches_a_row_being_dragged(open_mixer: Any) -> None:
     mixer = open_mixer()
     mixer.drag(CONV, 0.6)
     mixer.page.evaluate("() => [...document.querySelectorAll('button')].find((b) => b.innerText === 'push').click()")
-    mixer.page.wait_for_timeout(1200)
-    assert mixer.value(OTHER) == 0.33
+    expect(mixer.slider(OTHER)).to_have_value("33", timeout=10000)
     assert mixer.value(CONV) == 0.6
     mixer.page.mouse.up()
     assert mixer.events("commit")[-1]["changes"] == {CONV: {"sparsity": 0.6}}

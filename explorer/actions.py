@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import streamlit as st
-
 from explorer import resources, state, work
 from explorer.present.mixer import preview_size
 from explorer.present.panel import TABS
@@ -57,7 +55,7 @@ def mixer_drag() -> None:
     sent = state.widget("mixer").drag
     if sent:
         state.view(drag=wishes(sent["changes"]))
-        st.rerun(["headline"])
+        state.refresh("headline")
 
 
 def mixer_commit() -> None:
@@ -90,7 +88,7 @@ def commit(changes: dict[str, dict[str, Any]]) -> None:
     """Commit changes as the mixer words them."""
     state.view(drag=None)
     state.commit(wishes(changes))
-    st.rerun(ALL)
+    state.refresh(*ALL)
 
 
 def wishes(changes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -116,7 +114,7 @@ def _wish(before: LayerPlan, fields: dict[str, Any]) -> dict[str, Any]:
 def select(layer: str) -> None:
     """Show `layer` in the panel."""
     state.change(layer=layer)
-    st.rerun(["mixer", "panel"])
+    state.refresh("mixer", "panel")
 
 
 def command(sent: dict[str, Any]) -> None:
@@ -129,22 +127,22 @@ def command(sent: dict[str, Any]) -> None:
     elif kind in ("undo", "redo"):
         state.view(drag=None)
         (state.undo if kind == "undo" else state.redo)()
-        st.rerun(ALL)
+        state.refresh(*ALL)
     elif kind == "tolerance":
         state.change(tolerance=float(sent["value"]), push=state.current().push + 1)
         state.write_link()
-        st.rerun(["headline", "mixer"])
+        state.refresh("headline", "mixer")
     elif kind == "latency":
         app = state.current()
         work.start_latency(app.model or "", app.data, app.plan)
-        st.rerun(["headline"])
+        state.refresh("headline")
     elif kind in ("preview", "measure"):
         measure_rows(sent.get("layer"))
-        st.rerun(["headline", "mixer"])
+        state.refresh("headline", "mixer")
     elif kind == "mask":
         options = dict(state.current().view.get("weights", {}))
         state.view(weights=options | {"show_mask": not options.get("show_mask", True)})
-        st.rerun(["panel"])
+        state.refresh("panel")
     elif kind == "tab":
         show_tab(sent["index"] - 1)
 
@@ -183,7 +181,7 @@ def headline_tick() -> None:
         return
     finished = bench.dataset is None or bench.refine(REFINE_SECONDS).done
     follow = finished or work.live_sweep(app.model or "", app.data)
-    st.rerun(["headline", "mixer"] if follow else ["headline"])
+    state.refresh("headline", *(["mixer"] if follow else []))
 
 
 def panel_step() -> None:
@@ -201,14 +199,14 @@ def panel_tab() -> None:
     sent = state.widget("panel_head").tab
     if sent:
         state.change(tab=sent["tab"])
-        st.rerun(["panel"])
+        state.refresh("panel")
 
 
 def show_tab(index: int) -> None:
     """Choose a tab by its place."""
     if 0 <= index < len(TABS):
         state.change(tab=TABS[index])
-        st.rerun(["panel"])
+        state.refresh("panel")
 
 
 def weights_options() -> None:
@@ -216,7 +214,7 @@ def weights_options() -> None:
     sent = state.widget("weights").options
     if sent:
         state.view(weights=dict(sent))
-        st.rerun(["panel"])
+        state.refresh("panel")
 
 
 def weights_cell() -> None:
@@ -224,7 +222,7 @@ def weights_cell() -> None:
     sent = state.widget("weights").cell
     if sent:
         state.view(cell=dict(sent) | {"layer": state.current().layer})
-        st.rerun(["panel"])
+        state.refresh("panel")
 
 
 def weights_drag() -> None:
@@ -232,7 +230,7 @@ def weights_drag() -> None:
     sent, layer = state.widget("weights").drag, state.current().layer
     if sent and layer:
         state.view(drag={layer: {"sparsity": sent["sparsity"]}})
-        st.rerun(["headline"])
+        state.refresh("headline")
 
 
 def weights_commit() -> None:

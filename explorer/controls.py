@@ -44,4 +44,4 @@ def _changed(widget: str, key: str) -> None:
     if wish.granularity == "n_m" and wish.sparsity:
         fields["sparsity"] = 1 - pattern["n"] / pattern["m"]
     state.commit({app.layer or "": fields})
-    st.rerun(["headline", "mixer", "panel"])
+    state.refresh("headline", "mixer", "panel")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 import pruning_core as pc
 from explorer import resources
@@ -53,6 +54,14 @@ def change(**fields: Any) -> ExplorerState:
 def view(**options: Any) -> ExplorerState:
     """Replace options of single views."""
     return change(view=dict(current().view) | options)
+
+
+def refresh(*fragments: str) -> None:
+    """End a callback by drawing these fragments anew; the whole page where one of them was never drawn to its end."""
+    try:
+        st.rerun(list(fragments))
+    except StreamlitAPIException:
+        st.rerun()
 
 
 def widget(key: str) -> Any:

@@ -36,7 +36,7 @@ def _tick() -> None:
     bench = state.workbench()
     if bench and bench.dataset:
         bench.refine(0.15)
-    st.rerun(["headline"])
+    state.refresh("headline")
 
 
 def _headline_command() -> None:
@@ -203,14 +203,14 @@ def _set() -> None:
         fields = {"granularity": request.granularity, "criterion": request.criterion, "settings": request.settings}
         state.commit({sent["layer"]: fields | {"sparsity": sent["level"]}})
         state.change(layer=sent["layer"])
-        st.rerun(["headline", "sweep_results"])
+        state.refresh("headline", "sweep_results")
 
 
 def _curves() -> None:
     sent = state.widget("sweep").curves
     if sent:
         state.view(compared=tuple(sent["chosen"]))
-        st.rerun(["sweep_results"])
+        state.refresh("sweep_results")
 
 
 def _compared(app: state.ExplorerState, known: Sweep) -> list[str]:

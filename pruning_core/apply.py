@@ -12,7 +12,7 @@ from pruning_core.errors import PlanError, WrongModel
 from pruning_core.layers import tensor_at
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, ModelId, Plan
-from pruning_core.ranking import Ranking, refuses
+from pruning_core.ranking import Ranking, why_not
 
 
 def plan_for(model: Model, **fields: object) -> Plan:
@@ -25,12 +25,14 @@ def uniform_plan(
 ) -> tuple[Plan, dict[str, str]]:
     """Return a plan with the same wish for every layer that it fits, and why each other layer stays dense."""
     ranking = ranking or Ranking(model)
-    why_dense = {layer.name: refuses(ranking, layer.name, wish) for layer in model.graph.layers}
-    fitting = [name for name, why in why_dense.items() if why is None]
-    if not fitting:
-        raise PlanError(next(iter(why_dense.values()), None) or f"'{model.name}' has no prunable layer")
-    plan = plan_for(model, scope=scope).with_layers({name: wish.model_dump() for name in fitting})
-    return plan, {name: why for name, why in why_dense.items() if why is not None}
+    if not model.graph.layers:
+        raise PlanError(f"'{model.name}' has no prunable layer")
+    refusals = {layer.name: why_not(ranking, layer.name, wish) for layer in model.graph.layers}
+    why_dense = {name: str(error) for name, error in refusals.items() if error}
+    if len(why_dense) == len(refusals):
+        raise next(error for error in refusals.values() if error)
+    fitting = {name: wish.model_dump() for name, error in refusals.items() if not error}
+    return plan_for(model, scope=scope).with_layers(fitting), why_dense
 
 
 def check(plan: Plan, model: Model, ranking: Ranking | None = None) -> None:

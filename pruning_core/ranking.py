@@ -2,15 +2,15 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from threading import RLock
+from threading import Lock, RLock
 
 import torch
 from torch import Tensor
 
 from pruning_core import masks, statistics
-from pruning_core.criteria import CRITERIA, split_settings
+from pruning_core.criteria import CRITERIA, STATISTICS, split_settings
 from pruning_core.data import EvalData
-from pruning_core.errors import CriterionError, GranularityError, PlanError, PruningError
+from pruning_core.errors import CriterionError, PlanError, PruningError, UnknownName
 from pruning_core.granularities import GRANULARITIES, Layout
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan
@@ -27,21 +27,23 @@ class Ranking:
         self.calibration = calibration
         self._cache: OrderedDict[Hashable, Tensor] = OrderedDict()
         self._statistics: dict[frozenset[str], dict[str, LayerStatistics]] = {}
-        self._lock = RLock()
+        self._lock = Lock()
+        self._busy: dict[Hashable, RLock] = {}  # held by who computes a value, so that others wait for that one alone
+        self._collecting = Lock()
 
     def layout(self, name: str, wish: LayerPlan) -> Layout:
         """Return how the wish cuts layer `name`; a shape that does not fit is refused with the layer's name."""
         layer = self.model.graph.layer(name)
-        granularity = GRANULARITIES[wish.granularity]
-        settings, _ = split_settings(wish.granularity, wish.criterion, wish.settings)
         try:
-            return granularity.layout(layer.weight_shape, **settings)
-        except GranularityError as error:
-            raise GranularityError(f"{name}: {error}") from None
+            settings, _ = split_settings(wish.granularity, wish.criterion, wish.settings)
+            return GRANULARITIES[wish.granularity].layout(layer.weight_shape, **settings)
+        except (PlanError, UnknownName) as error:
+            raise type(error)(f"{name}: {error}") from None
 
     def n_keep(self, name: str, wish: LayerPlan) -> int:
-        """Return the blocks kept in each arena; a wish that would empty the layer is refused."""
+        """Return the blocks kept in each arena; a wish that cannot be met or would empty the layer is refused."""
         layout = self.layout(name, wish)
+        self._check_criterion(name, wish)
         if layout.steps and not any(abs(wish.sparsity - step) < 1e-6 for step in layout.steps):
             label = GRANULARITIES[wish.granularity].label_of(**wish.settings)
             raise PlanError(
@@ -73,13 +75,22 @@ class Ranking:
 
     def statistics(self, needs: frozenset[str]) -> dict[str, LayerStatistics]:
         """Return the statistics `needs` of every layer, collected in one pass over the calibration data."""
-        with self._lock:
+        with self._collecting:
             if needs not in self._statistics:
-                if needs - {"bn_scale"} and self.calibration is None:
-                    wanted = ", ".join(sorted(needs))
-                    raise CriterionError(f"{wanted} needs calibration data; l1 and l2 work without data")
                 self._statistics[needs] = statistics.collect(self.model.graph, self.calibration, needs)
             return self._statistics[needs]
+
+    def _check_criterion(self, name: str, wish: LayerPlan) -> None:
+        """Refuse a criterion that lacks what it needs, before anything is computed."""
+        needs, data = CRITERIA[wish.criterion].needs, self.calibration
+        if "bn_scale" in needs and self.model.graph.layer(name).batch_norm is None:
+            raise CriterionError(f"{name}: {wish.criterion} needs {STATISTICS['bn_scale']}; l1 works everywhere")
+        if needs - {"bn_scale"} and data is None:
+            raise CriterionError(f"{name}: {wish.criterion} needs calibration data; l1 and l2 work without data")
+        if "gradient" in needs and data is not None and data.targets is None:
+            raise CriterionError(
+                f"{name}: {wish.criterion} needs {STATISTICS['gradient']}; data '{data.name}' has none"
+            )
 
     def _score(self, name: str, wish: LayerPlan) -> Tensor:
         criterion = CRITERIA[wish.criterion]
@@ -87,19 +98,23 @@ class Ranking:
         layout = self.layout(name, wish)
         try:
             stats = self.statistics(criterion.needs)[name] if criterion.needs else LayerStatistics()
-            with torch.no_grad():
-                return criterion.block_scores(self.model.graph.weight(name), stats, layout, **settings)
+            return criterion.block_scores(self.model.graph.weight(name), stats, layout, **settings)
         except CriterionError as error:
             raise CriterionError(f"{name}: {error}") from None
 
     def _cached(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
         with self._lock:
-            if key not in self._cache:
-                self._cache[key] = compute()
+            busy = self._busy.setdefault(key, RLock())
+        with busy:
+            if (found := self._cache.get(key)) is None:
+                with torch.inference_mode(False), torch.no_grad():  # others may train with the result
+                    found = compute()
+            with self._lock:
+                self._cache[key] = found
+                self._cache.move_to_end(key)
                 while len(self._cache) > 1 and sum(t.nbytes for t in self._cache.values()) > CACHE_BYTES:
                     self._cache.popitem(last=False)
-            self._cache.move_to_end(key)
-            return self._cache[key]
+            return found
 
 
 def _way(name: str, wish: LayerPlan) -> tuple[Hashable, ...]:
@@ -112,4 +127,14 @@ def refuses(ranking: Ranking, name: str, wish: LayerPlan) -> str | None:
         ranking.n_keep(name, wish)
     except PruningError as error:
         return str(error)
+    return None
+
+
+def why_not(ranking: Ranking, name: str, wish: LayerPlan) -> PruningError | None:
+    """Return what keeps layer `name` from being pruned as wished, its scores included, or None."""
+    try:
+        ranking.n_keep(name, wish)
+        ranking.scores(name, wish)
+    except PruningError as error:
+        return error
     return None

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pruning_core.data import EvalData, check_fits
-from pruning_core.errors import DataError, PlanError
+from pruning_core.errors import DataError, PlanError, PruningError
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan
-from pruning_core.ranking import Ranking, refuses
+from pruning_core.ranking import Ranking, refuses, why_not
 from pruning_core.sensitivity.cells import Cell, Sweep, Tally
 from pruning_core.sensitivity.replay import Replay
 
@@ -114,21 +114,28 @@ def _plan_jobs(model: Model, request: Request, ranking: Ranking) -> tuple[list[_
     for level in request.levels:
         if not 0 < level < 1:
             raise PlanError(f"level {level:g} is outside 0 to 1")
-    jobs, skipped = [], {}
+    jobs, refused = [], dict[str, PruningError]()
     for name in names:
-        wishes, why = [], refuses(ranking, name, request.wish(0.0))
-        if why is None:
-            steps = ranking.layout(name, request.wish(0.0)).steps
-            levels = request.levels if steps is None else steps[1:]
-            wishes = [request.wish(level) for level in sorted(set(levels))]
-            wishes = [wish for wish in wishes if (why := refuses(ranking, name, wish)) is None]
-        if wishes:
-            jobs.append(_Job(name, tuple(wishes)))
-        else:
-            skipped[name] = why or "no level fits"
+        try:
+            jobs.append(_Job(name, _wishes(request, ranking, name)))
+        except PruningError as error:
+            refused[name] = error
     if not jobs:
-        raise PlanError(next(iter(skipped.values()), "no layer was chosen; leave the layers out to sweep all"))
-    return jobs, skipped
+        raise next(iter(refused.values()), PlanError("no layer was chosen; leave the layers out to sweep all"))
+    return jobs, {name: str(error) for name, error in refused.items()}
+
+
+def _wishes(request: Request, ranking: Ranking, name: str) -> tuple[LayerPlan, ...]:
+    """Return the cells to measure of layer `name`; levels that would empty it are left out, unless all would."""
+    if error := why_not(ranking, name, request.wish(0.0)):
+        raise error
+    steps = ranking.layout(name, request.wish(0.0)).steps
+    levels = request.levels if steps is None else steps[1:]
+    refusals = {level: refuses(ranking, name, request.wish(level)) for level in sorted(set(levels))}
+    wishes = tuple(request.wish(level) for level, why in refusals.items() if why is None)
+    if not wishes:
+        raise PlanError(next(iter(refusals.values())) or "no level fits")
+    return wishes
 
 
 class _Engine:

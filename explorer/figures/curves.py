@@ -1,6 +1,7 @@
 """Sensitivity curves of chosen layers: one line each with its own marker and dash, interval bands, the tolerance."""
 
 from dataclasses import dataclass
+from html import escape
 
 import plotly.graph_objects as go
 
@@ -34,10 +35,10 @@ def sensitivity_curves(lines: list[Line], tolerance: float) -> go.Figure:
             x=percent,
             y=line.drops,
             mode="lines+markers",
-            name=line.name,
+            name=escape(line.name),
             line={"color": color, "dash": DASHES[i % len(DASHES)], "width": 2},
             marker={"symbol": MARKERS[i % len(MARKERS)], "size": 8, "color": color},
-            hovertemplate=line.name.replace("<", "&lt;") + ": %{y:.1f} pt<extra></extra>",
+            hovertemplate=escape(line.name) + ": %{y:.1f} pt<extra></extra>",
         )
     figure.add_hline(
         y=-tolerance,

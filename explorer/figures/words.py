@@ -42,9 +42,9 @@ def plural(n: int, word: str) -> str:
 def scaled(value: float, units: tuple[str, ...], base: float) -> tuple[str, str]:
     """Return three figures and the unit that fits: ("229", "KB")."""
     power = 0
-    while value >= base and power < len(units) - 1:
+    while value >= base - 0.5 and power < len(units) - 1:  # 999.7 KB is 1.00 MB
         value, power = value / base, power + 1
-    digits = 0 if value >= 100 or power == 0 else 1 if value >= 10 else 2
+    digits = 0 if value >= 99.95 or power == 0 else 1 if value >= 9.995 else 2
     return rounded(value, digits), units[power]
 
 

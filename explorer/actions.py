@@ -52,7 +52,7 @@ def pick_data() -> None:
 
 def mixer_drag() -> None:
     """A slider moves: the headline shows the exact figures of where it is."""
-    sent = state.widget("mixer").drag
+    sent = state.sent("mixer", "drag")
     if sent:
         state.view(drag=wishes(sent["changes"]))
         state.refresh("headline")
@@ -60,21 +60,21 @@ def mixer_drag() -> None:
 
 def mixer_commit() -> None:
     """A change is meant: one step of undo."""
-    _handled(sent := state.widget("mixer").commit)
+    _handled(sent := state.sent("mixer", "commit"))
     if sent:
         commit(sent["changes"])
 
 
 def mixer_select() -> None:
     """Another row is selected."""
-    _handled(sent := state.widget("mixer").select)
+    _handled(sent := state.sent("mixer", "select"))
     if sent:
         select(sent["layer"])
 
 
 def mixer_command() -> None:
     """A button of the mixer, or a key."""
-    _handled(sent := state.widget("mixer").command)
+    _handled(sent := state.sent("mixer", "command"))
     if sent:
         command(sent)
 
@@ -169,7 +169,7 @@ def measure_rows(layer: str | None) -> None:
 
 def headline_command() -> None:
     """A button of the headline."""
-    sent = state.widget("headline").command
+    sent = state.sent("headline", "command")
     if sent and sent["kind"] != "copy_link":
         command(sent)
 
@@ -177,7 +177,7 @@ def headline_command() -> None:
 def headline_tick() -> None:
     """The headline asks for news: more examples, or a job's result."""
     app, bench = state.current(), state.workbench()
-    if not state.widget("headline").tick or bench is None:
+    if not state.sent("headline", "tick") or bench is None:
         return
     finished = bench.dataset is None or bench.refine(REFINE_SECONDS).done
     follow = finished or work.live_sweep(app.model or "", app.data)
@@ -186,7 +186,7 @@ def headline_tick() -> None:
 
 def panel_step() -> None:
     """Go to the layer above or below."""
-    sent, app, bench = state.widget("panel_head").step, state.current(), state.workbench()
+    sent, app, bench = state.sent("panel_head", "step"), state.current(), state.workbench()
     if not sent or bench is None:
         return
     names = [layer.name for layer in bench.model.graph.layers]
@@ -196,7 +196,7 @@ def panel_step() -> None:
 
 def panel_tab() -> None:
     """Another tab is chosen."""
-    sent = state.widget("panel_head").tab
+    sent = state.sent("panel_head", "tab")
     if sent:
         state.change(tab=sent["tab"])
         state.refresh("panel")
@@ -211,7 +211,7 @@ def show_tab(index: int) -> None:
 
 def weights_options() -> None:
     """View, order or mask of the heatmap."""
-    sent = state.widget("weights").options
+    sent = state.sent("weights", "options")
     if sent:
         state.view(weights=dict(sent))
         state.refresh("panel")
@@ -219,7 +219,7 @@ def weights_options() -> None:
 
 def weights_cell() -> None:
     """A cell of the heatmap is chosen."""
-    sent = state.widget("weights").cell
+    sent = state.sent("weights", "cell")
     if sent:
         state.view(cell=dict(sent) | {"layer": state.current().layer})
         state.refresh("panel")
@@ -227,7 +227,7 @@ def weights_cell() -> None:
 
 def weights_drag() -> None:
     """The threshold moves."""
-    sent, layer = state.widget("weights").drag, state.current().layer
+    sent, layer = state.sent("weights", "drag"), state.current().layer
     if sent and layer:
         state.view(drag={layer: {"sparsity": sent["sparsity"]}})
         state.refresh("headline")
@@ -235,21 +235,21 @@ def weights_drag() -> None:
 
 def weights_commit() -> None:
     """The threshold is let go."""
-    sent, layer = state.widget("weights").commit, state.current().layer
+    sent, layer = state.sent("weights", "commit"), state.current().layer
     if sent and layer:
         commit({layer: {"sparsity": sent["sparsity"]}})
 
 
 def activations_select() -> None:
     """A row of the activation heatmap is chosen."""
-    sent = state.widget("activations").select
+    sent = state.sent("activations", "select")
     if sent:
         select(sent["layer"])
 
 
 def graph_node() -> None:
     """A node of the graph is chosen: its layer is selected."""
-    sent = state.widget("graph").node
+    sent = state.sent("graph", "node")
     layer = state.current().view.get("graph_layers", {}).get((sent or {}).get("name"))
     if layer:
         select(layer)

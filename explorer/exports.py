@@ -10,16 +10,9 @@ from explorer import jobs, state, work
 from explorer.figures import words
 from explorer.present import exports as present
 from pruning_core.exporters import EXPORTERS
+from pruning_core.exporters.snippet import snippet
 
 MIME = {".json": "application/json", ".html": "text/html", ".py": "text/x-python"}
-WHAT = {
-    "plan.json": "the plan; the command line takes it",
-    "masked.safetensors": "weights with zeros in place, no pickle",
-    "model.onnx": "checked against torch in ONNX Runtime",
-    "load_pruned.py": "builds the model again and loads the weights",
-    "report.json": "every figure, and how it was measured",
-    "report.html": "the same as a page",
-}
 
 
 def files() -> None:
@@ -50,7 +43,8 @@ def _waiting(job_id: str) -> None:
     job = jobs.find(job_id)
     if job is None or not job.live:
         st.rerun()
-    st.progress(0.5, text="Waiting for its turn" if job and job.state == "waiting" else "Measuring and writing")
+    share = job.progress if job and job.progress else 0.0
+    st.progress(share, text="Waiting for its turn" if job and job.state == "waiting" else "Measuring and writing")
 
 
 def _downloads(result: work.Exported) -> None:
@@ -67,11 +61,11 @@ def _downloads(result: work.Exported) -> None:
                 width=190,
                 on_click="ignore",
             )
-            st.caption(f"{figure} {unit} · {WHAT.get(path.name, _doc(path))}")
+            st.caption(f"{figure} {unit} · {_what(path)}")
 
 
-def _doc(path: Path) -> str:
-    return next((member.doc for member in EXPORTERS.values() if member.file_name == path.name), "")
+def _what(path: Path) -> str:
+    return next((member.label for member in EXPORTERS.values() if member.file_name == path.name), "")
 
 
 def _certificate(result: work.Exported) -> str:
@@ -100,7 +94,11 @@ def plan_table(bench: pc.Workbench) -> None:
     st.dataframe(rows, hide_index=True, width="stretch", key="plan_table")
 
 
-def snippet(bench: pc.Workbench) -> None:
+def python(bench: pc.Workbench) -> None:
     """Draw the Python that repeats this."""
-    st.markdown("**The same from Python**")
-    st.code(present.snippet(bench, state.current()), language="python")
+    if bench.dataset:
+        st.markdown("**The same from Python**")
+        st.code(snippet(bench.model.name, bench.dataset.test, bench.dataset.calibration), language="python")
+    name = bench.model.name
+    st.markdown("**The same from the command line**")
+    st.code(f"pruning-explorer prune {name} --plan plan.json --out pruned", language="bash")

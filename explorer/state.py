@@ -65,8 +65,13 @@ def refresh(*fragments: str) -> None:
 
 
 def widget(key: str) -> Any:
-    """Return what the component or widget with this key last sent."""
+    """Return the value of the widget with this key."""
     return st.session_state.get(key)
+
+
+def sent(component: str, event: str) -> Any:
+    """Return what a component sent; None where it sent nothing, or is gone since the page changed."""
+    return getattr(st.session_state.get(component), event, None)
 
 
 def workbench() -> pc.Workbench | None:

@@ -40,7 +40,7 @@ def _tick() -> None:
 
 
 def _headline_command() -> None:
-    sent, app = state.widget("headline_slim").command, state.current()
+    sent, app = state.sent("headline_slim", "command"), state.current()
     if sent and sent["kind"] == "latency":
         work.start_latency(app.model or "", app.data, app.plan)
     elif sent and sent["kind"] in ("undo", "redo"):
@@ -197,7 +197,7 @@ def _running_cell() -> tuple[str, float] | None:
 
 
 def _set() -> None:
-    sent, app = state.widget("sweep").set, state.current()
+    sent, app = state.sent("sweep", "set"), state.current()
     request: Request = app.view["sweep"]
     if sent:
         fields = {"granularity": request.granularity, "criterion": request.criterion, "settings": request.settings}
@@ -207,7 +207,7 @@ def _set() -> None:
 
 
 def _curves() -> None:
-    sent = state.widget("sweep").curves
+    sent = state.sent("sweep", "curves")
     if sent:
         state.view(compared=tuple(sent["chosen"]))
         state.refresh("sweep_results")

@@ -13,8 +13,8 @@ from typing import Any
 
 from explorer import jobs, resources
 from explorer.jobs import Job
-from pruning_core import Request, masked_copy, masks_for, sweep
-from pruning_core.exporters import export
+from pruning_core import Reference, Report, Request, masked_copy, masks_for, measure, sweep
+from pruning_core.exporters import export, onnx_bytes
 from pruning_core.latency import Latency
 from pruning_core.measure import latency_of
 from pruning_core.plan import Plan
@@ -133,11 +133,33 @@ def start_export(model: str, data: str | None, plan: Plan) -> Job:
         dataset = reference.dataset
         folder = Path(tempfile.mkdtemp(prefix="pruning-explorer-"))
         test, calibration = (dataset.test, dataset.calibration) if dataset else (None, None)
-        files = export(reference.model, plan, folder, test, calibration=calibration)
-        report = next((path for path in files if path.name == "report.json"), None)
-        return Exported(tuple(files), json.loads(report.read_text("utf-8")) if report else {})
+        report = _report(job, reference, plan) if dataset else None
+        files = export(reference.model, plan, folder, test, calibration=calibration, report=report)
+        written = next((path for path in files if path.name == "report.json"), None)
+        return Exported(tuple(files), json.loads(written.read_text("utf-8")) if written else {})
 
     return jobs.start(_export_key(model, data, plan), f"Export of {model}", work)
+
+
+def _report(job: Job, reference: Reference, plan: Plan) -> Report:
+    """Measure the plan on test data, once, with latency; nothing else runs in this queue."""
+
+    def note(done: int, total: int) -> None:
+        job.progress = done / total
+
+    model, dataset = reference.model, reference.dataset
+    masks = masks_for(model, plan, ranking=reference.ranking)
+    return measure(
+        model,
+        dataset.test,  # type: ignore[union-attr]
+        plan,
+        latency=True,
+        masks=masks,
+        calibration=dataset.calibration,  # type: ignore[union-attr]
+        onnx=onnx_bytes(model, masks),
+        progress=note,
+        cancelled=job.cancelled,
+    )
 
 
 def export_job(model: str | None, data: str | None, plan: Plan) -> Job | None:

@@ -29,16 +29,3 @@ def plan_rows(bench: pc.Workbench, state: ExplorerState) -> list[dict[str, Any]]
             }
         )
     return rows
-
-
-def snippet(bench: pc.Workbench, state: ExplorerState) -> str:
-    """Return Python that repeats the present plan from its file."""
-    lines = ["import pruning_core as pc", "", f"model = pc.load_model({state.model!r})"]
-    if state.data:
-        lines.append(f"data = pc.load_data({state.data!r})")
-    lines.append('plan = pc.Plan.read("plan.json")')
-    calibration = ", data.calibration" if state.data else ""
-    lines.append(f"pruned = pc.apply(plan, model{calibration})  # a masked copy; model is untouched")
-    if state.data:
-        lines.append("print(pc.measure(model, data.test, plan, calibration=data.calibration).to_json())")
-    return "\n".join(lines)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer import empty, state
-from explorer.exports import files, plan_table, snippet
+from explorer.exports import files, plan_table, python
 from explorer.present.headline import removes_something
 from explorer.sweeps import headline
 
@@ -16,9 +16,12 @@ else:
     with st.container(key="page", gap="small"):
         st.subheader("Take it with you")
         if removes_something(state.current().plan):
-            files()
+            left, right = st.columns([1, 1], gap="large")
+            with left:
+                files()
+            with right:
+                python(bench)
             plan_table(bench)
-            snippet(bench)
         else:
             st.caption(
                 "The plan removes nothing yet. Move a slider in Explore, or use a sweep's limits, then come back."

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pruning_core.data import EvalData
 from pruning_core.exporters.seam import EXPORTERS, Bundle, exporter, known
 
 TEMPLATE = """\
@@ -19,14 +20,17 @@ print(pc.measure(model, data, plan{extra}).to_json())
 @exporter("snippet", label="Python snippet", file_name="repeat.py", needs={"data"})
 def write_snippet(bundle: Bundle, path: Path) -> None:
     """Write the lines that repeat this in a notebook."""
-    data = known(bundle.data)
-    seen = "data" if bundle.calibration is None else f"dataset.split({bundle.calibration.split!r})"
-    text = TEMPLATE.format(
-        model=bundle.model.name,
+    path.write_text(snippet(bundle.model.name, known(bundle.data), bundle.calibration), "utf-8")
+
+
+def snippet(model: str, data: EvalData, calibration: EvalData | None) -> str:
+    """Return Python that loads `model` and `data` by name, applies the plan file, and measures."""
+    seen = "data" if calibration is None else f"dataset.split({calibration.split!r})"
+    return TEMPLATE.format(
+        model=model,
         data=data.name,
         split=data.split,
         plan=EXPORTERS["plan"].file_name,
         calibration=seen,
-        extra="" if bundle.calibration is None else f", calibration={seen}",
+        extra="" if calibration is None else f", calibration={seen}",
     )
-    path.write_text(text, "utf-8")

@@ -39,9 +39,9 @@ const actionHtml = (metric) => (metric.action ? `<button type="button" class="ac
 const spinnerHtml = (metric) => (metric.busy ? '<span class="spin" role="img" aria-label="measuring"></span>' : '');
 
 function fullHtml(metric) {
-  return `<div class="k"><span>${escapeHtml(metric.label)}</span>${spinnerHtml(metric)}<span class="how">${escapeHtml(metric.how || '')}</span></div>`
+  return `<div class="k"><span>${escapeHtml(metric.label)}</span>${spinnerHtml(metric)}<span class="how">${escapeHtml(metric.how || '')}</span>${actionHtml(metric)}</div>`
     + `<div class="v">${figureHtml(metric)}<span class="chg ${escapeHtml(metric.tone || 'plain')}">${warningHtml(metric)}${escapeHtml(metric.change || '')}</span>`
-    + `<span class="ci">${escapeHtml(metric.interval || '')}</span>${actionHtml(metric)}<span class="dn">${escapeHtml(metric.dense || '')}</span></div>${glyphHtml(metric.glyph)}`;
+    + `<span class="ci">${escapeHtml(metric.interval || '')}</span><span class="dn">${escapeHtml(metric.dense || '')}</span></div>${glyphHtml(metric.glyph)}`;
 }
 
 // "−3.1 pt" and "± 1.1" become "−3.1 ± 1.1 pt".

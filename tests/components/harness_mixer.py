@@ -4,6 +4,8 @@ As a page: `?rows=10|105|300`, `?page=states`, `?latency=0.2` (seconds a run tak
 As a module: `serve()` starts it on a free port, `browser_page()` opens Chromium on it.
 """
 
+# ruff: noqa: E501  (tables of figures)
+
 import json
 import os
 import random
@@ -24,16 +26,136 @@ LEVELS = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
 TOLERANCE = 1.0
 # name, kind, weights, share of parameters, share of MACs, sparsity, granularity, criterion, drops, drop of the plan, half
 RESNET: list[tuple[Any, ...]] = [
-    ("stem.0", "conv 3×3 · 1 → 16", 144, 0.002, 0.012, 0, "fine_grained", "l1", [0, -0.1, -6.9, -1.5, -9.7, -49, -56, -50, -71, -79, -81], 0, 0),
-    ("layers.0.conv1", "conv 3×3 · 16 → 16", 2304, 0.03, 0.193, 0.2, "fine_grained", "l1", [0, -0.2, -0.15, -0.35, -0.5, -1.35, -2.65, -7.75, -29, -72, -81], -0.15, 0.45),
-    ("layers.0.conv2", "conv 3×3 · 16 → 16", 2304, 0.03, 0.193, 0.4, "fine_grained", "l1", [0, -0.1, -0.2, 0.05, -0.5, -1.95, -1.8, -3.8, -4.75, -21.6, -69], -0.5, 0.6),
-    ("layers.1.conv1", "conv 3×3 · 16 → 32", 4608, 0.06, 0.097, 0.5, "n_m?m=4&n=2", "l1", [0, 0.14, 0, 0.14, -0.57, -3.4, -7.5, -17, -38, -90, -90], -3.4, 1.03),
-    ("layers.1.conv2", "conv 3×3 · 32 → 32", 9216, 0.12, 0.193, 0.2, "fine_grained", "l1", [0, -0.15, 0.1, -0.35, -0.95, -1.35, -4.1, -11.9, -27.5, -72, -74], 0.1, 0.24),
-    ("layers.1.down.0", "conv 1×1 · 16 → 32", 512, 0.007, 0.011, 0.3, "fine_grained", "l1", [0, -0.05, -0.1, -0.2, -0.75, -2.1, -2.9, -4.25, -8.1, -9.1, -13], -0.2, 0.44),
-    ("layers.2.conv1", "conv 3×3 · 32 → 64", 18432, 0.24, 0.097, 0.6, "fine_grained", "l1", [0, -0.05, 0, 0.05, 0, -0.35, -0.6, -1.75, -9.45, -52.6, -64.8], -0.6, 0.75),
-    ("layers.2.conv2", "conv 3×3 · 64 → 64", 36864, 0.48, 0.193, 0.125, "filter", "l1_norm", [0, -0.15, -1.65, -2.1, -4.8, -7.95, -19.4, -21.5, -28.4, -38.5, -37.9], -0.45, 0.7),
-    ("layers.2.down.0", "conv 1×1 · 32 → 64", 2048, 0.027, 0.011, 0.125, "filter", "l1_norm", [0, -0.4, -0.75, -1.4, -1.65, -2.6, -3.05, -3.1, -3.4, -4.25, -4.15], -0.45, 0.7),
-    ("fc", "linear · 64 → 10", 640, 0.008, 0.0001, 0.3, "fine_grained", "l1", [0, -0.05, -0.3, -0.6, -0.45, -1.75, -1.45, -3.95, -11.1, -40, -49.3], -0.6, 0.73),
+    (
+        "stem.0",
+        "conv 3×3 · 1 → 16",
+        144,
+        0.002,
+        0.012,
+        0,
+        "fine_grained",
+        "l1",
+        [0, -0.1, -6.9, -1.5, -9.7, -49, -56, -50, -71, -79, -81],
+        0,
+        0,
+    ),
+    (
+        "layers.0.conv1",
+        "conv 3×3 · 16 → 16",
+        2304,
+        0.03,
+        0.193,
+        0.2,
+        "fine_grained",
+        "l1",
+        [0, -0.2, -0.15, -0.35, -0.5, -1.35, -2.65, -7.75, -29, -72, -81],
+        -0.15,
+        0.45,
+    ),
+    (
+        "layers.0.conv2",
+        "conv 3×3 · 16 → 16",
+        2304,
+        0.03,
+        0.193,
+        0.4,
+        "fine_grained",
+        "l1",
+        [0, -0.1, -0.2, 0.05, -0.5, -1.95, -1.8, -3.8, -4.75, -21.6, -69],
+        -0.5,
+        0.6,
+    ),
+    (
+        "layers.1.conv1",
+        "conv 3×3 · 16 → 32",
+        4608,
+        0.06,
+        0.097,
+        0.5,
+        "n_m?m=4&n=2",
+        "l1",
+        [0, 0.14, 0, 0.14, -0.57, -3.4, -7.5, -17, -38, -90, -90],
+        -3.4,
+        1.03,
+    ),
+    (
+        "layers.1.conv2",
+        "conv 3×3 · 32 → 32",
+        9216,
+        0.12,
+        0.193,
+        0.2,
+        "fine_grained",
+        "l1",
+        [0, -0.15, 0.1, -0.35, -0.95, -1.35, -4.1, -11.9, -27.5, -72, -74],
+        0.1,
+        0.24,
+    ),
+    (
+        "layers.1.down.0",
+        "conv 1×1 · 16 → 32",
+        512,
+        0.007,
+        0.011,
+        0.3,
+        "fine_grained",
+        "l1",
+        [0, -0.05, -0.1, -0.2, -0.75, -2.1, -2.9, -4.25, -8.1, -9.1, -13],
+        -0.2,
+        0.44,
+    ),
+    (
+        "layers.2.conv1",
+        "conv 3×3 · 32 → 64",
+        18432,
+        0.24,
+        0.097,
+        0.6,
+        "fine_grained",
+        "l1",
+        [0, -0.05, 0, 0.05, 0, -0.35, -0.6, -1.75, -9.45, -52.6, -64.8],
+        -0.6,
+        0.75,
+    ),
+    (
+        "layers.2.conv2",
+        "conv 3×3 · 64 → 64",
+        36864,
+        0.48,
+        0.193,
+        0.125,
+        "filter",
+        "l1_norm",
+        [0, -0.15, -1.65, -2.1, -4.8, -7.95, -19.4, -21.5, -28.4, -38.5, -37.9],
+        -0.45,
+        0.7,
+    ),
+    (
+        "layers.2.down.0",
+        "conv 1×1 · 32 → 64",
+        2048,
+        0.027,
+        0.011,
+        0.125,
+        "filter",
+        "l1_norm",
+        [0, -0.4, -0.75, -1.4, -1.65, -2.6, -3.05, -3.1, -3.4, -4.25, -4.15],
+        -0.45,
+        0.7,
+    ),
+    (
+        "fc",
+        "linear · 64 → 10",
+        640,
+        0.008,
+        0.0001,
+        0.3,
+        "fine_grained",
+        "l1",
+        [0, -0.05, -0.3, -0.6, -0.45, -1.75, -1.45, -3.95, -11.1, -40, -49.3],
+        -0.6,
+        0.73,
+    ),
 ]
 GRANULARITIES = [
     {"value": "fine_grained", "label": "Fine"},
@@ -41,7 +163,11 @@ GRANULARITIES = [
     {"value": "n_m?m=4&n=2", "label": "2:4"},
     {"value": "filter", "label": "Filter"},
 ]
-CRITERIA = [{"value": "l1", "label": "Magnitude"}, {"value": "l1_norm", "label": "L1 norm"}, {"value": "random", "label": "Random"}]
+CRITERIA = [
+    {"value": "l1", "label": "Magnitude"},
+    {"value": "l1_norm", "label": "L1 norm"},
+    {"value": "random", "label": "Random"},
+]
 
 
 def half_of(drop: float) -> float:
@@ -66,9 +192,21 @@ def row(values: tuple[Any, ...]) -> dict[str, Any]:
     steps = {"n_m?m=4&n=2": [0, 0.5], "filter": [k / 64 for k in range(64)]}.get(granularity)
     drop = {"state": "above" if value < -TOLERANCE else "measured", "value": value, "half": half, "n": 2000}
     return {
-        "name": name, "kind": kind, "prunable": True, "why_not": None, "n_weights": weights, "share_params": params,
-        "share_macs": macs, "sparsity": sparsity, "granularity": granularity, "criterion": criterion, "locked": False,
-        "steps": steps, "max_sparsity": 0.999, "curve": curve(drops), "bytes_per_weight": 4,
+        "name": name,
+        "kind": kind,
+        "prunable": True,
+        "why_not": None,
+        "n_weights": weights,
+        "share_params": params,
+        "share_macs": macs,
+        "sparsity": sparsity,
+        "granularity": granularity,
+        "criterion": criterion,
+        "locked": False,
+        "steps": steps,
+        "max_sparsity": 0.999,
+        "curve": curve(drops),
+        "bytes_per_weight": 4,
         "drop": drop if sparsity else {"state": "dense", "value": 0, "half": 0, "n": 2000},
     }
 
@@ -97,7 +235,23 @@ def big_model(count: int) -> list[dict[str, Any]]:
         sparsity = 0 if k == 0 else round(0.1 + 0.45 * chance.random(), 2)
         value = interpolate(drops, sparsity)
         weights = chance.randint(5_000, 2_000_000)
-        rows.append(row((name, kind, weights, weights / (1e6 * count), 1 / count, sparsity, "fine_grained", "l1", drops, value, half_of(value))))
+        rows.append(
+            row(
+                (
+                    name,
+                    kind,
+                    weights,
+                    weights / (1e6 * count),
+                    1 / count,
+                    sparsity,
+                    "fine_grained",
+                    "l1",
+                    drops,
+                    value,
+                    half_of(value),
+                )
+            )
+        )
     rows[0]["locked"] = True
     return rows
 
@@ -196,7 +350,11 @@ def _body() -> None:
     st.html("<div style='height: 60px'></div>")  # where the navigation stands
     if query.get("headline"):
         with st.container(key="headline"):
-            shown = HEADLINE | {"metrics": state.metrics, "form": query["headline"], "announce": state.get("announce", "")}
+            shown = HEADLINE | {
+                "metrics": state.metrics,
+                "form": query["headline"],
+                "announce": state.get("announce", ""),
+            }
             declare("headline")(data=shown, key="head", on_command_change=note_headline)
     if query.get("headline") != "slim" or "rows" in query:
         left = st.columns([1020, 420], gap=None)[0] if "panel" in query else st.container()
@@ -250,7 +408,10 @@ def _data(state: Any, query: Any) -> dict[str, Any]:
     if "noack" in query:
         del data["ack"]
     if "empty" in query:
-        data["empty_curves"] = {"text": "No curves yet. A preview of all 10 layers takes about 6 s.", "action": {"label": "Preview", "command": {"kind": "preview"}}}
+        data["empty_curves"] = {
+            "text": "No curves yet. A preview of all 10 layers takes about 6 s.",
+            "action": {"label": "Preview", "command": {"kind": "preview"}},
+        }
     if "height" in query:
         data["height"] = query["height"]
     return data

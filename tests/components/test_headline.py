@@ -1,14 +1,10 @@
 """The headline in a real browser on a real Streamlit server."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 import harness_mixer as harness
+import pytest
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +26,8 @@ def open_page(address: str, chromium: Any) -> Iterator[Any]:
     contexts = []
 
     def open_(query: str, width: int = 1440) -> Any:
-        context = chromium.new_context(viewport={"width": width, "height": 900}, permissions=["clipboard-read", "clipboard-write"])
+        clipboard = ["clipboard-read", "clipboard-write"]
+        context = chromium.new_context(viewport={"width": width, "height": 900}, permissions=clipboard)
         contexts.append(context)
         page = context.new_page()
         page.goto(f"{address}/?log=1&{query}")
@@ -52,7 +49,8 @@ def commands(page: Any, count: int = 1) -> list[str]:
 
 
 def places(page: Any) -> list[tuple[float, float]]:
-    return [(box["x"], box["width"]) for box in (metric.bounding_box() for metric in page.locator(".metric, .dn, .ci, .acts").all())]
+    boxes = [part.bounding_box() for part in page.locator(".metric, .dn, .ci, .acts").all()]
+    return [(box["x"], box["width"]) for box in boxes]
 
 
 def test_full_form_shows_the_four_figures(open_page: Any) -> None:
@@ -106,4 +104,5 @@ def test_narrow_pages_have_two_rows_of_two(open_page: Any, form: str) -> None:
     page = open_page(f"headline={form}", width=900)
     boxes = [metric.bounding_box() for metric in page.locator(".metric").all()]
     assert boxes[0]["y"] == boxes[1]["y"] < boxes[2]["y"] == boxes[3]["y"]
-    assert boxes[0]["x"] == boxes[2]["x"] and boxes[1]["x"] == boxes[3]["x"]
+    assert boxes[0]["x"] == boxes[2]["x"]
+    assert boxes[1]["x"] == boxes[3]["x"]

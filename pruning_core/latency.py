@@ -4,7 +4,7 @@ Rounds: three arms, the dense model (D), the pruned one (P) and a second copy of
 mirrored blocks, D P N N P D, so that a drift of the machine falls on all alike; the arms change places from round to
 round. A block repeats its arm until it lasts 10 ms. Each round gives one ratio P / D and one N / D.
 
-Clock: at one thread on the CPU the ratio is of process CPU time, since on a shared machine wall time also counts what
+Clock: at one thread on the CPU the ratio is of CPU time of that thread, since on a shared machine wall time also counts what
 others do (measured under load: null ratios of 0.56 to 1.18 by wall, 0.98 to 1.07 by CPU time). With more threads CPU
 time would count spinning, so the ratio is of wall time then. Milliseconds are always wall time.
 
@@ -91,10 +91,10 @@ class _Arm:
     def block(self) -> _Block:
         """Run the block; return seconds per call."""
         call = self.call
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall, cpu = time.perf_counter(), time.thread_time()
         for _ in range(self.repeats):
             call()
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        cpu, wall = time.thread_time() - cpu, time.perf_counter() - wall
         return _Block(cpu / self.repeats, wall / self.repeats)
 
 
@@ -159,7 +159,7 @@ def _warmed_up(call: Call, cancelled: IsCancelled | None) -> _Arm:
         before = time.perf_counter()
         call()
         shortest, calls = min(shortest, time.perf_counter() - before), calls + 1
-    block = max(BLOCK_SECONDS, 20 * time.get_clock_info("process_time").resolution)
+    block = max(BLOCK_SECONDS, 20 * time.get_clock_info("thread_time").resolution)
     return _Arm(call, max(1, ceil(block / max(shortest, 1e-9))))
 
 
@@ -196,7 +196,7 @@ def _check(cancelled: IsCancelled | None) -> None:
 
 
 def _how(clock: str, n_rounds: int, threads: int, batch: int) -> str:
-    used = "process CPU time" if clock == "cpu" else "wall time"
+    used = "CPU time of that thread" if clock == "cpu" else "wall time"
     plural = "" if threads == 1 else "s"
     return (
         f"median of {n_rounds} interleaved rounds, batch {batch}, {threads} thread{plural}; ratio of {used}, "

@@ -65,7 +65,8 @@ def _downloads(result: work.Exported) -> None:
 
 
 def _what(path: Path) -> str:
-    return next((member.label for member in EXPORTERS.values() if member.file_name == path.name), "")
+    doc = next((member.doc for member in EXPORTERS.values() if member.file_name == path.name), "")
+    return doc.removeprefix("Write ").rstrip(".")
 
 
 def _certificate(result: work.Exported) -> str:

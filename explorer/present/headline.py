@@ -15,7 +15,7 @@ from pruning_core.plan import Plan
 
 def headline(bench: pc.Workbench, state: ExplorerState, form: str = "full") -> dict[str, Any]:
     """Return the headline's data; the first answer on a new plan measures a first chunk."""
-    dragged = state.view.get("drag")
+    dragged = state.view.get("drag") if form == "full" else None
     plan = state.plan.with_layers(dragged) if dragged else state.plan
     exact = bench.exact(plan)
     known = known_accuracy(bench)

@@ -38,6 +38,7 @@ def mixer() -> None:
         )
 
 
+state.view(drag=None)  # a page that is drawn anew has no slider in hand
 if state.workbench() is None:
     empty.no_model()
 else:

@@ -1,0 +1,107 @@
+"""The engine of the sweep: blocks of examples walk the graph together, and fork at every layer."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pruning_core.data import EvalData
+from pruning_core.errors import DataError
+from pruning_core.model import Model
+from pruning_core.plan import LayerPlan
+from pruning_core.ranking import Ranking
+from pruning_core.sensitivity.answers import Answers
+from pruning_core.sensitivity.cells import Cell, Tally
+from pruning_core.sensitivity.replay import Replay
+from pruning_core.sensitivity.trust import check_replay
+
+PREVIEW = 64  # examples of the first block
+CHUNK = 128  # examples that walk the graph at a time
+KEPT_BYTES = 256 << 20  # activations kept for one block
+
+
+@dataclass(frozen=True)
+class Job:
+    """One layer and the wishes to measure for it."""
+
+    name: str
+    wishes: tuple[LayerPlan, ...]
+
+
+class Block:
+    """Some examples, cut into chunks that walk the graph together."""
+
+    def __init__(self, replay: Replay, data: EvalData, indices: NDArray[np.int64]) -> None:
+        self.replay, self.n, self.peak_bytes = replay, len(indices), 0
+        parts = [indices[i : i + CHUNK] for i in range(0, self.n, CHUNK)]
+        with torch.inference_mode():
+            self.frontiers = [replay.start(data.batch(part)) for part in parts]
+            logits = torch.cat([replay.outputs(frontier) for frontier in self.frontiers])
+            self.answers = Answers(logits, None if data.targets is None else data.labels(indices))
+        self.dense = self.answers.dense
+
+    def advance(self, name: str) -> None:
+        """Walk all chunks on to layer `name`."""
+        with torch.inference_mode():
+            for frontier in self.frontiers:
+                self.replay.advance(frontier, self.replay.positions[name])
+        self.peak_bytes = max(self.peak_bytes, sum(frontier.n_bytes for frontier in self.frontiers))
+
+    def fork(self, name: str, mask: Tensor) -> Tally:
+        """Return the tally of all chunks with layer `name` masked."""
+        with torch.inference_mode():
+            weight = self.replay.weight(name, mask)
+            return self.answers.tally(torch.cat([self.replay.fork(f, name, weight) for f in self.frontiers]))
+
+
+@dataclass
+class Engine:
+    """Measures jobs block by block; yields each cell when a block of it is in."""
+
+    model: Model
+    data: EvalData
+    ranking: Ranking
+    replay: Replay
+    cancelled: Callable[[], bool]
+    dense: Tally = field(default_factory=Tally)  # the dense model on the examples so far
+    _tallies: dict[tuple[str, float], Tally] = field(default_factory=dict)
+
+    def run(self, jobs: list[Job]) -> Iterator[tuple[Cell, float]]:
+        """Yield (cell, share of the work done)."""
+        jobs = sorted(jobs, key=lambda job: self.replay.positions[job.name])
+        costs = {job.name: max(1, self.replay.fork_macs[job.name]) for job in jobs}
+        total, spent = len(self.data) * sum(costs[job.name] * len(job.wishes) for job in jobs), 0
+        for block in self._blocks():
+            for job in jobs:
+                if self.cancelled():
+                    return
+                block.advance(job.name)
+                for wish in job.wishes:
+                    if self.cancelled():
+                        return
+                    spent += costs[job.name] * block.n
+                    yield self._measure(block, job.name, wish), spent / total
+
+    def _blocks(self) -> Iterator[Block]:
+        order = torch.randperm(len(self.data), generator=torch.Generator().manual_seed(0)).numpy()
+        check_replay(self.model, self.replay, self.data.batch(order[:PREVIEW]))
+        start, size = 0, PREVIEW
+        while start < len(order) and not self.cancelled():
+            block = Block(self.replay, self.data, order[start : start + size])
+            self.dense += block.dense
+            yield block
+            start += size
+            size = max(CHUNK, int(KEPT_BYTES / max(1, block.peak_bytes / block.n)) // CHUNK * CHUNK)
+
+    def _measure(self, block: Block, name: str, wish: LayerPlan) -> Cell:
+        mask, key = self.ranking.mask(name, wish), (name, wish.sparsity)
+        try:
+            counted = block.fork(name, mask)
+        except DataError as error:
+            raise DataError(f"{name} at sparsity {wish.sparsity:g}: {error}") from None
+        tally = self._tallies[key] = self._tallies.get(key, Tally()) + counted
+        removed = mask.numel() - self.ranking.n_kept_weights(name, wish)
+        return Cell(name, wish.sparsity, removed / mask.numel(), tally, tally.n == len(self.data))

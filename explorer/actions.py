@@ -1,5 +1,6 @@
 """What happens when a component or widget sends something: callbacks, each a few lines on the state."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -53,35 +54,38 @@ def pick_data() -> None:
 def mixer_drag() -> None:
     """A slider moves: the headline shows the exact figures of where it is."""
     sent = state.sent("mixer", "drag")
-    if sent:
+    if sent and sent["seq"] > _handled():
         state.view(drag=wishes(sent["changes"]))
         state.refresh("headline")
 
 
 def mixer_commit() -> None:
     """A change is meant: one step of undo."""
-    _handled(sent := state.sent("mixer", "commit"))
-    if sent:
-        commit(sent["changes"])
+    _once("commit", lambda sent: commit(sent["changes"]))
 
 
 def mixer_select() -> None:
     """Another row is selected."""
-    _handled(sent := state.sent("mixer", "select"))
-    if sent:
-        select(sent["layer"])
+    _once("select", lambda sent: select(sent["layer"]))
 
 
 def mixer_command() -> None:
     """A button of the mixer, or a key."""
-    _handled(sent := state.sent("mixer", "command"))
-    if sent:
-        command(sent)
+    _once("command", command)
 
 
-def _handled(sent: dict[str, Any] | None) -> None:
-    if sent and "seq" in sent:
-        state.view(ack=max(sent["seq"], state.current().view.get("ack", 0)))
+def _once(event: str, act: Callable[[dict[str, Any]], None]) -> None:
+    """Carry out an event of the mixer, which sends it again until it sees it acknowledged."""
+    sent = state.sent("mixer", event)
+    if sent and sent["seq"] > _handled():
+        try:
+            act(sent)
+        finally:  # acting ends by drawing anew, which Streamlit does by an exception
+            state.view(ack=sent["seq"])
+
+
+def _handled() -> int:
+    return int(state.current().view.get("ack", 0))
 
 
 def commit(changes: dict[str, dict[str, Any]]) -> None:

@@ -4,9 +4,9 @@ Rounds: three arms, the dense model (D), the pruned one (P) and a second copy of
 mirrored blocks, D P N N P D, so that a drift of the machine falls on all alike; the arms change places from round to
 round. A block repeats its arm until it lasts 10 ms. Each round gives one ratio P / D and one N / D.
 
-Clock: at one thread on the CPU the ratio is of CPU time of that thread, since on a shared machine wall time also counts what
-others do (measured under load: null ratios of 0.56 to 1.18 by wall, 0.98 to 1.07 by CPU time). With more threads CPU
-time would count spinning, so the ratio is of wall time then. Milliseconds are always wall time.
+Clock: at one thread on the CPU the ratio is of CPU time of that thread, since on a shared machine wall time also counts
+what others do (measured under load: null ratios of 0.56 to 1.18 by wall, 0.98 to 1.07 by CPU time). With more threads
+CPU time would count spinning, so the ratio is of wall time then. Milliseconds are always wall time.
 
 Rule for a difference: the null says how far from 1 a ratio gets when nothing has changed, in either direction. Let d be
 the distance from 1 of the farther end of the null's interval, and at least `FLOOR`: where a copy lies in memory is

@@ -65,14 +65,14 @@ class Clock:
     def __init__(self) -> None:
         self.cpu = 0.0
 
-    def process_time(self) -> float:
+    def thread_time(self) -> float:
         return self.cpu
 
     def perf_counter(self) -> float:
         return self.cpu * 3
 
     def get_clock_info(self, name: str) -> object:
-        return time.get_clock_info("process_time")
+        return time.get_clock_info("thread_time")
 
     def takes(self, seconds: float, log: list[str] | None = None, name: str = "") -> Callable[[], object]:
         def call() -> None:
@@ -99,7 +99,7 @@ def test_ratio_and_milliseconds_on_a_known_clock(clock: Clock) -> None:
     assert (found.dense_ms, found.pruned_ms) == pytest.approx((6, 3))  # of wall time
     assert found.difference
     assert (found.runtime, found.batch, found.threads, found.device, found.clock) == ("fake", 8, 1, "cpu", "cpu")
-    assert f"median of {found.n_blocks // 2} interleaved rounds, batch 8, 1 thread; ratio of process CPU" in found.how
+    assert f"median of {found.n_blocks // 2} interleaved rounds, batch 8, 1 thread; ratio of CPU time" in found.how
 
 
 def test_the_ratio_is_of_wall_time_with_more_threads(clock: Clock) -> None:

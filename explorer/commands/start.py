@@ -24,5 +24,5 @@ def check_free(host: str, port: int) -> None:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             pass
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = (error.strerror or str(error)).split(" (")[0]
         raise PruningError(f"cannot listen on {host} at port {port}: {reason}; try another --port or --host") from None

@@ -47,18 +47,20 @@ def load_torchvision(spec: str) -> Model:
     transforms = weights.transforms()
     size = transforms.crop_size[0]
     module, note = _trained(name, weights, size)
-    options = "".join(f", {key}={value!r}" for key, value in _options(name, size).items())
     return Model(
         name=spec,
         module=module,
         example_inputs=(torch.zeros(2, 3, size, size),),
         title=name,
-        architecture=Architecture(
-            "import torchvision", f"torchvision.models.get_model({name!r}, weights=None{options})"
-        ),
+        architecture=Architecture("import torchvision", _expression(name, size)),
         note=note,
         preprocessing=Preprocessing(1 / 255, tuple(transforms.mean), tuple(transforms.std)),
     )
+
+
+def _expression(name: str, size: int) -> str:
+    options = "".join(f", {key}={value!r}" for key, value in _options(name, size).items())
+    return f"torchvision.models.get_model({name!r}, weights=None{options})"
 
 
 def _trained(name: str, weights: Any, size: int) -> tuple[nn.Module, str]:

@@ -14,7 +14,7 @@ from pruning_core.data import EvalData, check_fits
 from pruning_core.errors import PlanError
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan
-from pruning_core.ranking import Ranking, refuses
+from pruning_core.ranking import Ranking, refuses, why_not
 from pruning_core.sensitivity.answers import tally_of
 from pruning_core.sensitivity.cells import Cell, Sweep
 from pruning_core.sensitivity.engine import Engine, Job
@@ -126,8 +126,8 @@ def _check(request: Request) -> None:
 
 def _wishes(name: str, request: Request, ranking: Ranking) -> tuple[tuple[LayerPlan, ...], str]:
     """Return what to measure of one layer, and why nothing fits if so."""
-    if why := refuses(ranking, name, request.wish(0.0)):
-        return (), why
+    if error := why_not(ranking, name, request.wish(0.0)):  # its scores included: bn_scale needs a batch norm
+        return (), str(error)
     steps = ranking.layout(name, request.wish(0.0)).steps
     wishes = [request.wish(level) for level in sorted(set(request.levels if steps is None else steps[1:]))]
     refusals = [refuses(ranking, name, wish) for wish in wishes]

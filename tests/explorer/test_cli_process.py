@@ -1,0 +1,117 @@
+"""The command line: lists, the start of the app, interrupts, and real processes with their exit codes."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from explorer import cli
+from explorer.commands import measure, prune, sensitivity, start
+from pruning_core.errors import PruningError
+
+Say = Callable[..., Any]  # the fixture of conftest.py
+LENET = "lenet_300_100"
+FEW = ("--samples", "60")
+
+
+@pytest.mark.parametrize("what", ["data", "criteria", "granularities", "schedules", "allocations", "models"])
+def test_list_names_every_member_with_a_sentence(say: Say, what: str) -> None:
+    rows = say("list", what, "--json").json()
+    assert rows
+    assert all(row["name"] and row["label"] and len(row["doc"]) > 20 for row in rows)
+    assert all(row["name"] in say("list", what).out for row in rows)
+
+
+def test_list_collapses_torchvision(say: Say) -> None:
+    few, every = (say("list", "models", *more, "--json").json() for more in ((), ("--all",)))
+    assert [row["name"] for row in few if row["name"].startswith("torchvision")] == ["torchvision:NAME"]
+    assert "torchvision:resnet18" in {row["name"] for row in every}
+
+
+def test_list_says_in_words_that_there_is_nothing(say: Say) -> None:
+    assert say("list", "recoveries", "--json").json() == []
+    assert say("list", "recoveries").out.startswith("There are no recoveries yet")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), (None, None, "127.0.0.1", 8501, True)),
+        ((LENET,), (LENET, None, "127.0.0.1", 8501, True)),
+        (("run", LENET, "--data", "mnist"), (LENET, "mnist", "127.0.0.1", 8501, True)),
+        (("--host", "0.0.0.0", "--port", "9000", "--no-browser"), (None, None, "0.0.0.0", 9000, False)),
+    ],
+)
+def test_the_app_starts_when_no_command_is_named(
+    say: Say, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], expected: tuple[object, ...]
+) -> None:
+    started: list[tuple[object, ...]] = []
+    monkeypatch.setattr(start, "run", lambda *args, open_browser: started.append((*args, open_browser)))
+    assert say(*words).code == 0
+    assert started == [expected]
+
+
+def test_usage_errors_have_the_code_of_the_root_of_all_errors() -> None:
+    assert PruningError.code == cli.USAGE
+
+
+def test_an_interrupt_ends_without_a_traceback(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measure, "measure", interrupt)
+    assert tuple(say("measure", LENET, *FEW)) == (130, "", "")
+
+
+def test_a_defect_is_not_hidden(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prune, "export", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        say("prune", LENET, "--sparsity", "0.5", *FEW, "--out", "unwritten")
+
+
+def test_progress_is_only_for_terminals(say: Say) -> None:
+    assert sensitivity.QUICK == 512
+    assert say("sensitivity", LENET, *FEW, "--levels", "0.5").err == ""
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_help_is_quick_since_torch_and_streamlit_wait() -> None:
+    loaded = "len({'torch', 'streamlit', 'pruning_core'} & {*sys.modules})"
+    done = python(f"import sys; from explorer import cli; cli.answer(['--help']); sys.exit({loaded})")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: pruning-explorer" in done.stdout
+
+
+def test_a_process_prints_one_document_and_leaves_with_0() -> None:
+    done = python(f"from explorer.cli import main; main(['inspect', '{LENET}', '--json'])")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["model"] == LENET
+
+
+def test_a_process_refuses_with_2_and_no_traceback() -> None:
+    done = python(
+        f"from explorer.cli import main; main(['prune', '{LENET}', '--budget', 'x', '--out', '/nowhere/out'])"
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"pruning-explorer: E110: the budget 'x' is not understood; .*\n", done.stderr)
+
+
+def test_ctrl_c_ends_a_process_with_130_and_no_traceback() -> None:
+    interrupted = "update = lambda *_: os.kill(os.getpid(), signal.SIGINT)"
+    code = f"""
+import os, signal
+from explorer.cli import main
+from explorer.commands import sensitivity
+{interrupted}
+sensitivity.sweep = lambda *_, on_progress, **__: update() or signal.pause()
+main(["sensitivity", "{LENET}"])
+"""
+    done = python(code)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -12,10 +12,15 @@ BEGIN, END = "<!-- members: begin -->\n", "<!-- members: end -->"
 def table() -> str:
     """Return the table of criteria and granularities in Markdown."""
     rows = ["| criterion | what it is |", "|---|---|"]
-    rows += [f"| `{member.name}` | {member.doc} |" for member in CRITERIA.values()]
+    rows += [f"| `{member.name}` | {_cell(member.doc)} |" for member in CRITERIA.values()]
     rows += ["", "| granularity | what it is |", "|---|---|"]
-    rows += [f"| `{member.name}` | {member.doc} |" for member in GRANULARITIES.values()]
+    rows += [f"| `{member.name}` | {_cell(member.doc)} |" for member in GRANULARITIES.values()]
     return "\n".join(rows) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Return text that Markdown shows as it is."""
+    return text.replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
 
 
 def with_table(text: str) -> str:

@@ -6,7 +6,8 @@ round. A block repeats its arm until it lasts 10 ms. Each round gives one ratio 
 
 Clock: at one thread on the CPU the ratio is of CPU time of that thread, since on a shared machine wall time also counts
 what others do (measured under load: null ratios of 0.56 to 1.18 by wall, 0.98 to 1.07 by CPU time). With more threads
-CPU time would count spinning, so the ratio is of wall time then. Milliseconds are always wall time.
+CPU time would count spinning, so the ratio is of wall time then. Milliseconds are by the same clock, or two models
+without a difference could be shown with times a third apart; the medians by the wall stand beside them.
 
 Rule for a difference: the null says how far from 1 a ratio gets when nothing has changed, in either direction. Let d be
 the distance from 1 of the farther end of the null's interval, and at least `FLOOR`: where a copy lies in memory is
@@ -50,8 +51,10 @@ class Latency:
     machine: str
     threads: int
     batch: int
-    dense_ms: float  # median wall time of one call
+    dense_ms: float  # median time of one call, by `clock`
     pruned_ms: float
+    dense_wall_ms: float  # by the wall, whatever else the machine did
+    pruned_wall_ms: float
     ratio_to_dense: float  # median of the rounds
     ratio_interval: Interval
     null_ratio: float  # dense against a second copy of itself
@@ -118,15 +121,18 @@ def compare(
         arms = [_warmed_up(call, cancelled) for call in (dense, pruned, null or dense)]
         rounds = list(_rounds(arms, seconds, cancelled))
     clock = "cpu" if threads == 1 and device == "cpu" else "wall"
-    ratios, nulls = ([getattr(r[arm], clock) / getattr(r[0], clock) for r in rounds] for arm in (1, 2))
+    dense_s, pruned_s, null_s = ([getattr(blocks[arm], clock) / 2 for blocks in rounds] for arm in range(3))
+    ratios, nulls = ([s / d for s, d in zip(other, dense_s, strict=True)] for other in (pruned_s, null_s))
     return Latency(
         runtime=runtime,
         device=device,
         machine=machine(),
         threads=threads,
         batch=batch,
-        dense_ms=median(r[0].wall / 2 for r in rounds) * 1e3,
-        pruned_ms=median(r[1].wall / 2 for r in rounds) * 1e3,
+        dense_ms=median(dense_s) * 1e3,
+        pruned_ms=median(pruned_s) * 1e3,
+        dense_wall_ms=median(blocks[0].wall / 2 for blocks in rounds) * 1e3,
+        pruned_wall_ms=median(blocks[1].wall / 2 for blocks in rounds) * 1e3,
         ratio_to_dense=median(ratios),
         ratio_interval=median_interval(ratios),
         null_ratio=median(nulls),
@@ -199,8 +205,8 @@ def _how(clock: str, n_rounds: int, threads: int, batch: int) -> str:
     used = "CPU time of that thread" if clock == "cpu" else "wall time"
     plural = "" if threads == 1 else "s"
     return (
-        f"median of {n_rounds} interleaved rounds, batch {batch}, {threads} thread{plural}; ratio of {used}, "
-        "milliseconds of wall time; 95 % interval of the median; null: the dense model against a copy of itself"
+        f"median of {n_rounds} interleaved rounds, batch {batch}, {threads} thread{plural}; milliseconds and "
+        f"ratio of {used}; 95 % interval of the median; null: the dense model against a copy of itself"
     )
 
 

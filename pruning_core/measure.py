@@ -57,7 +57,7 @@ def measure(
         dense=dense,
         masked=pruned,
         slimmed=None,
-        certificate=_certificate(masked, model, data, onnx),
+        certificate=certificate(masked, model, data, onnx),
         layers=layer_rows(model, masked or model.module, plan),
         how=_how(forms, times),
     )
@@ -98,7 +98,8 @@ def latency_of(
     return compare(dense, pruned, null=null, runtime=name, batch=len(inputs), seconds=seconds, cancelled=cancelled)
 
 
-def _certificate(masked: nn.Module | None, model: Model, data: EvalData | None, onnx: bytes | None) -> Document:
+def certificate(masked: nn.Module | None, model: Model, data: EvalData | None, onnx: bytes | None) -> Document:
+    """Return how far the forms of the model lie apart on real examples; null where it was not checked."""
     difference, samples = None, 0
     if onnx is not None:
         batches = check_batches(data, model.example_inputs)

@@ -67,6 +67,8 @@ def latency_document(times: Mapping[str, Latency], is_dense: bool) -> Document:
     return {
         name: {
             "median": time.dense_ms if is_dense else time.pruned_ms,
+            "wall_median": time.dense_wall_ms if is_dense else time.pruned_wall_ms,
+            "clock": time.clock,
             "ratio_to_dense": time.null_ratio if is_dense else time.ratio_to_dense,
             "ratio_interval": time.null_interval if is_dense else time.ratio_interval,
             "difference": not is_dense and time.difference,

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -13,7 +14,7 @@ from pruning_core.apply import masked_copy, masks_for
 from pruning_core.data import EvalData
 from pruning_core.errors import ExportError
 from pruning_core.exporters.seam import EXPORTERS, Bundle, Exporter, exporter
-from pruning_core.measure import measure
+from pruning_core.measure import certificate, measure
 from pruning_core.model import Model
 from pruning_core.onnx_export import onnx_layer_nodes, to_onnx
 from pruning_core.plan import Plan
@@ -73,7 +74,9 @@ def bundle_of(
     masked = masked_copy(model, masks)
     onnx = to_onnx(masked, model.example_inputs, model.module) if "onnx" in needs else None
     if report is None and data is not None and "report" in needs:
-        report = measure(model, data, plan, masks=masks, onnx=onnx)
+        report = measure(model, data, plan, masks=masks)
+    if report is not None and onnx is not None:
+        report = replace(report, certificate=certificate(masked, model, data, onnx))
     return Bundle(model, plan, masks, masked, report, onnx, data, calibration)
 
 

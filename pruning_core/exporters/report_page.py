@@ -21,7 +21,8 @@ th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--li
 th:first-child, td:first-child, .text td, .text th { text-align: left; } small { display: block; }
 code, pre { font: 12px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 pre { background: var(--panel); padding: 12px; border-radius: 6px; overflow-x: auto; }
-meter { width: 72px; accent-color: var(--accent); }
+meter { width: 72px; }
+meter::-webkit-meter-optimum-value { background: var(--accent); } meter::-moz-meter-bar { background: var(--accent); }
 """
 PAGE = """<!doctype html>
 <html lang="en">
@@ -88,8 +89,10 @@ def headline(report: Report) -> Iterable[tuple[str, ...]]:
 
 def _latency(time: Document) -> str:
     low, high = time["ratio_interval"]
-    ratio = f"× {time['ratio_to_dense']:.2f}<small>{low:.2f} to {high:.2f}</small>"
-    return ratio if time["difference"] else f"no difference<small>{ratio}</small>"
+    ratio, interval = f"× {time['ratio_to_dense']:.2f}", f"{low:.2f} to {high:.2f}"
+    if time["difference"]:
+        return f"{ratio}<small>{interval}</small>"
+    return f"no difference<small>{ratio}, {interval}</small>"
 
 
 def _layers(report: Report) -> Iterable[tuple[str, ...]]:
@@ -147,6 +150,8 @@ def _points(change: float, drop: Any) -> str:
 
 
 def _relative(before: float, after: float) -> str:
+    if before == after:
+        return "no change"
     return f"{_signed(f'{(after / before - 1) * 100:+.1f}')} %" if before else ""
 
 

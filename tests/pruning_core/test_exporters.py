@@ -26,6 +26,7 @@ from pruning_core.errors import ExportError, UnknownName
 from pruning_core.exporters import EXPORTERS, Bundle, bundle_of, export, exporter, onnx_bytes, onnx_layer_nodes
 from pruning_core.exporters.seam import known
 from pruning_core.loaders import load_data, load_model
+from pruning_core.measure import measure
 from pruning_core.model import Architecture, Model
 from pruning_core.onnx_export import TOLERANCE, check_batches, feed, largest_difference, session, to_onnx
 from pruning_core.plan import LayerPlan, Plan
@@ -230,6 +231,17 @@ def test_names_from_strangers_are_text_on_the_page(tmp_path: Path) -> None:
     assert "<b>data</b>" in page.text
 
 
+def test_a_report_from_before_gets_the_certificate_of_this_export(tmp_path: Path) -> None:
+    model, data = tiny_model(), tiny_data()
+    before = measure(model, data, half(model))
+    assert before.certificate["masked_vs_onnx_max_abs_diff"] is None
+    export(model, half(model), tmp_path, data, ["onnx", "report_json"], report=before)
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["certificate"]["samples"] == 90
+    assert report["certificate"]["masked_vs_onnx_max_abs_diff"] < 1e-5
+    assert report["masked"] == before.document()["masked"]
+
+
 def test_the_page_says_no_difference_in_latency(tmp_path: Path) -> None:
     model, data = tiny_model(), tiny_data()
     bundle = bundle_of(model, half(model), data, [EXPORTERS["report_html"]])
@@ -250,7 +262,7 @@ def test_the_page_says_no_difference_in_latency(tmp_path: Path) -> None:
 
 def test_the_snippet_repeats_the_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = load_model("lenet_300_100"), load_data("mnist")
-    plan = plan_for(model).with_layer("fc1", sparsity=0.9)
+    plan = plan_for(model).with_layer("fc1", sparsity=0.9, criterion="wanda")  # which calibrates
     export(model, plan, tmp_path, data.test, ["plan", "snippet", "report_json"], calibration=data.calibration)
     printed: list[str] = []
     monkeypatch.chdir(tmp_path)
@@ -330,6 +342,15 @@ def test_the_loader_refuses_weights_of_another_export(exported: Path, tmp_path: 
     done = run_elsewhere(tmp_path, LOAD)
     assert done.returncode != 0
     assert "32 zeros in the weights, not 64 as exported" in done.stderr
+
+
+def test_the_loader_refuses_an_architecture_of_other_tensors(tmp_path: Path) -> None:
+    architecture = Architecture(SOURCE, "nn.Sequential(*tiny(16), nn.Linear(6, 6))")
+    model = replace(tiny_model(), architecture=architecture)
+    export(model, half(model), tmp_path, formats=["safetensors", "load_script"])
+    done = run_elsewhere(tmp_path, LOAD)
+    assert done.returncode != 0
+    assert 'Missing key(s) in state_dict: "4.weight", "4.bias"' in done.stderr
 
 
 def test_a_name_cannot_become_code(tmp_path: Path) -> None:

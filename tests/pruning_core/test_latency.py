@@ -96,10 +96,12 @@ def test_ratio_and_milliseconds_on_a_known_clock(clock: Clock) -> None:
     assert found.ratio_interval == pytest.approx((0.5, 0.5))
     assert found.null_ratio == pytest.approx(1)
     assert found.null_interval == pytest.approx((1, 1))
-    assert (found.dense_ms, found.pruned_ms) == pytest.approx((6, 3))  # of wall time
+    assert (found.dense_ms, found.pruned_ms) == pytest.approx((2, 1))
+    assert (found.dense_wall_ms, found.pruned_wall_ms) == pytest.approx((6, 3))
     assert found.difference
     assert (found.runtime, found.batch, found.threads, found.device, found.clock) == ("fake", 8, 1, "cpu", "cpu")
-    assert f"median of {found.n_blocks // 2} interleaved rounds, batch 8, 1 thread; ratio of CPU time" in found.how
+    rounds = found.n_blocks // 2
+    assert f"median of {rounds} interleaved rounds, batch 8, 1 thread; milliseconds and ratio of CPU" in found.how
 
 
 def test_the_ratio_is_of_wall_time_with_more_threads(clock: Clock) -> None:
@@ -120,7 +122,7 @@ def test_the_ratio_is_of_wall_time_with_more_threads(clock: Clock) -> None:
     found = compare(counted(0.001), counted(0.005), runtime="fake", batch=1, threads=2, seconds=0.2)
     assert found.clock == "wall"
     assert found.ratio_to_dense == pytest.approx(1)
-    assert "2 threads; ratio of wall time" in found.how
+    assert "2 threads; milliseconds and ratio of wall time" in found.how
 
 
 def test_rounds_are_mirrored_and_the_arms_change_places(clock: Clock) -> None:

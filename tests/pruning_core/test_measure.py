@@ -209,6 +209,8 @@ def test_latency_by_runtime(
         assert set(found[form]["latency_ms"]) == set(RUNTIMES)
         for name, entry in found[form]["latency_ms"].items():
             assert entry["median"] > 0
+            assert entry["wall_median"] > 0
+            assert entry["clock"] == "cpu"
             low, high = entry["ratio_interval"]
             assert low <= entry["ratio_to_dense"] <= high
             assert (entry["batch"], entry["threads"], entry["device"]) == (4, 1, "cpu")

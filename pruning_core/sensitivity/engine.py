@@ -39,7 +39,9 @@ class Block:
         parts = [indices[i : i + CHUNK] for i in range(0, self.n, CHUNK)]
         with torch.inference_mode():
             self.frontiers = [replay.start(data.batch(part)) for part in parts]
-            logits = torch.cat([replay.outputs(frontier) for frontier in self.frontiers])
+            all_fit = replay.example_bytes * self.n <= KEPT_BYTES  # then the dense values are computed once, not twice
+            dense = replay.complete if all_fit else replay.outputs
+            logits = torch.cat([dense(frontier) for frontier in self.frontiers])
             self.answers = Answers(logits, None if data.targets is None else data.labels(indices))
         self.dense = self.answers.dense
 

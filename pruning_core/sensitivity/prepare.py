@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
+from math import prod
 from typing import cast
 
 import torch
@@ -23,6 +24,7 @@ class Prepared:
     scales: dict[str, Tensor]  # folded layer -> factor (out,) on its weight
     readers: dict[str, tuple[fx.Node, ...]]  # layer -> nodes that read its weight from the module, under any name
     macs: dict[fx.Node, int]
+    example_bytes: dict[fx.Node, int]  # of the node's value for one example
 
 
 def prepare(graph: ModelGraph) -> Prepared:
@@ -36,10 +38,19 @@ def prepare(graph: ModelGraph) -> Prepared:
             scales[layer.name] = scale
     positions = narrow(module.graph)
     macs = {n: graph.macs_by_node.get(n.name, 0) // positions.get(n, 1) for n in module.graph.nodes}
+    example_bytes = {n: _example_bytes(n) for n in module.graph.nodes}
     for node in module.graph.nodes:
         if operator(node) in _VIEWS:
             node.target = torch.ops.aten.reshape.default  # a view of a channels_last tensor may need a copy
-    return Prepared(module, scales, readers, macs)
+    return Prepared(module, scales, readers, macs, example_bytes)
+
+
+def _example_bytes(node: fx.Node) -> int:
+    """Return the bytes of one example by the shape that export noted; 0 for what is no tensor."""
+    value = node.meta.get("val")
+    if not isinstance(value, Tensor):
+        return 0
+    return prod(size for size in value.shape if isinstance(size, int)) * value.element_size()
 
 
 def weight_readers(module: fx.GraphModule, layer: Layer) -> tuple[fx.Node, ...]:

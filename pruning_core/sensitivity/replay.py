@@ -107,6 +107,7 @@ class Replay:
         self._dies = self._last_uses(self._steps)
         self._forks = {name: self._fork(indices) for name, indices in self._weights.items()}
         self.positions = {name: fork.steps[0] if fork.steps else self.end for name, fork in self._forks.items()}
+        self.example_bytes = sum(prepared.example_bytes[nodes[i]] for i in self._steps)  # all values of one example
         self.fork_macs = {n: sum(prepared.macs[nodes[i]] for i in fork.steps) for n, fork in self._forks.items()}
 
     def weight(self, name: str, mask: Tensor | None) -> Tensor:
@@ -142,6 +143,15 @@ class Replay:
     def outputs(self, frontier: Frontier, constants: Constants | None = None) -> Tensor:
         """Run everything that is left and return the model's output (batch, ...); `frontier` itself stays."""
         result: Tensor = self.advance(frontier.copy(), self.end, constants).values[self._output]
+        return result
+
+    def complete(self, frontier: Frontier) -> Tensor:
+        """Return the model's output and keep every value on the way in `frontier`, which stays where it stands."""
+        values = {**self.constants, **frontier.values}
+        for i in range(frontier.position, self.end):
+            if i in self._steps:
+                frontier.values[i] = values[i] = self._steps[i].run(values)
+        result: Tensor = values[self._output]
         return result
 
     def fork(self, frontier: Frontier, name: str, weight: Tensor) -> Tensor:

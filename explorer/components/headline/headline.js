@@ -151,23 +151,37 @@ function askAgain(headline, data, setTriggerValue) {
   headline.timer = setTimeout(ask, data.refresh);
 }
 
+// Ctrl+Z works wherever the focus is, but where text is edited and where another component has used the key already.
+function undoFromAnywhere(headline) {
+  const onKey = (event) => {
+    const target = event.composedPath()[0];
+    const isText = target.isContentEditable || target.matches?.('textarea, input:not([type=range], [type=checkbox], [type=radio])');
+    if (event.defaultPrevented || isText || event.altKey || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== 'z') return;
+    event.preventDefault();
+    headline.send({ kind: event.shiftKey ? 'redo' : 'undo' });
+  };
+  window.addEventListener('keydown', onKey);
+  return () => window.removeEventListener('keydown', onKey);
+}
+
 const headlines = new Map();
 
 export default function mount({ data, parentElement, setTriggerValue }) {
   const shape = JSON.stringify([data.form, data.metrics.map((metric) => [metric.key, metric.label])]);
   let headline = headlines.get(parentElement);
   if (!headline || headline.shape !== shape) {
-    headline?.root.remove();
+    headline?.leave();
     headline = { ...build(parentElement, data, (command) => headlines.get(parentElement).send(command)), shape };
     headlines.set(parentElement, headline);
+    const { root } = headline, forget = undoFromAnywhere(headline);
+    headline.leave = () => { clearTimeout(headlines.get(parentElement)?.timer); forget(); root.remove(); };
   }
   headline.data = data;
   headline.send = (command) => setTriggerValue('command', command);
   paint(headline, data);
   askAgain(headline, data, setTriggerValue);
   return () => {
-    clearTimeout(headline.timer);
-    headlines.get(parentElement)?.root.remove();
+    headlines.get(parentElement)?.leave();
     headlines.delete(parentElement);
   };
 }

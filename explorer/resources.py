@@ -1,6 +1,6 @@
 """Loaded models, data and dense answers, shared by all sessions; nothing in them depends on a session's plan."""
 
-from threading import Thread
+from threading import Thread, main_thread
 
 import streamlit as st
 
@@ -29,11 +29,16 @@ def reference(model_spec: str, data_spec: str | None) -> pc.Reference:
     """Return the dense model's side of every comparison; weights are ranked in the background."""
     found = pc.Reference(model(model_spec), dataset(data_spec) if data_spec else None)
     _ = found.replay, found.structure.storage
-    Thread(target=_rank_all, args=(found,), name="ranking", daemon=True).start()
+    Thread(target=_rank_all, args=(found,), name="ranking").start()
     return found
 
 
 def _rank_all(reference: pc.Reference) -> None:
-    """Rank every layer in the way that new plans start with, so that the first move of a slider is quick."""
+    """Rank every layer in the way that new plans start with, so that the first move of a slider is quick.
+
+    A daemon that is cut off inside torch aborts the interpreter, so this ends by itself when the program does.
+    """
     for layer in reference.model.graph.layers:
+        if not main_thread().is_alive():
+            return
         reference.ranking.ranks(layer.name, LayerPlan())

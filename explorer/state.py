@@ -187,30 +187,47 @@ def from_link(text: str) -> ExplorerState:
             raise ValueError("another version")
         plan = Plan.from_json(json.dumps({"version": 1} | document["plan"]))
         return ExplorerState(
-            model=document["model"],
-            data=document["data"],
+            model=_name(document["model"]),
+            data=_name(document["data"]),
             plan=plan,
-            layer=document["layer"],
-            tolerance=float(document["tolerance"]),
+            layer=_name(document["layer"]),
+            tolerance=_tolerance(document["tolerance"]),
         )
-    except (ValueError, KeyError, TypeError, zlib.error, pc.PruningError):
+    except (ValueError, KeyError, TypeError, RecursionError, zlib.error, pc.PruningError):
         return ExplorerState(notice="The link could not be read, so this is a fresh start.")
+
+
+def _name(value: Any) -> str | None:
+    if not isinstance(value, str | None):
+        raise TypeError("a name is text")
+    (value or "").encode()  # a lone surrogate is a ValueError here, and a crash wherever it would be shown
+    return value or None
+
+
+def _tolerance(value: Any) -> float:
+    points = float(value)
+    if not 0 < points <= 100:
+        raise ValueError("a tolerance lies between 0 and 100 points")
+    return points
 
 
 def _from_link() -> ExplorerState:
     if "s" in st.query_params:
         return _opened(from_link(st.query_params["s"]))
     if SETTINGS.model:
-        return _opened(ExplorerState(model=SETTINGS.model, data=SETTINGS.data))
+        return _opened(ExplorerState(model=SETTINGS.model, data=SETTINGS.data), own_data=True)
     return ExplorerState()
 
 
-def _opened(state: ExplorerState) -> ExplorerState:
-    """Load what the state names; a model, data, plan or layer that is not to be had becomes a notice."""
+def _opened(state: ExplorerState, own_data: bool = False) -> ExplorerState:
+    """Load what the state names; a model, data, plan or layer that is not to be had becomes a notice.
+
+    With `own_data` a state without data takes the model's own; a link without data was made without.
+    """
     if state.model is None:
         return state
     try:
-        data = state.data or resources.model(state.model).data_name
+        data = state.data or (resources.model(state.model).data_name if own_data else None)
         reference = resources.reference(state.model, data)
     except pc.PruningError as error:
         return ExplorerState(notice=str(error))

@@ -8,6 +8,7 @@ bench.edit("fc1", sparsity=0.9)
 print(bench.refine(seconds=1.0))
 """
 
+from pruning_core.allocation import Problem, allocate
 from pruning_core.apply import apply, masked_copy, masks_for, plan_for, uniform_plan
 from pruning_core.data import Dataset, EvalData, Preprocessing
 from pruning_core.errors import PruningError
@@ -28,11 +29,13 @@ __all__ = [
     "Model",
     "Plan",
     "Preprocessing",
+    "Problem",
     "PruningError",
     "Reference",
     "Report",
     "Request",
     "Workbench",
+    "allocate",
     "apply",
     "export",
     "load_data",

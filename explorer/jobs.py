@@ -70,8 +70,9 @@ def start(key: Hashable, title: str, work: Callable[[Job], Any]) -> Job:
                 return job
         job = Job(key, title)
         _jobs[job.id] = job
-        while len(_jobs) > JOBS_KEPT:
-            _jobs.pop(next(iter(_jobs)))
+        over = [old for old, other in _jobs.items() if not other.live][: max(0, len(_jobs) - JOBS_KEPT)]
+        for old in over:
+            del _jobs[old]
         job._future = _pool.submit(_run, job, work)
         return job
 

@@ -15,7 +15,7 @@ def pickers() -> None:
         with st.popover(f"Model **{_model_title(app.model)}**" if app.model else "Choose a model"):
             _models(app.model)
         if app.model:
-            with st.popover(f"Data **{_data_title(app.data)}**" if app.data else "No data"):
+            with st.popover(f"Data **{_data_title(app.data, app.model)}**" if app.data else "No data"):
                 _data(app.model, app.data)
 
 
@@ -28,8 +28,8 @@ def _model_title(spec: str) -> str:
     return resources.model(spec).title or spec
 
 
-def _data_title(spec: str) -> str:
-    return resources.dataset(spec).title
+def _data_title(spec: str, model: str) -> str:
+    return resources.dataset(spec, model).title
 
 
 def _models(chosen: str | None) -> None:
@@ -74,7 +74,7 @@ def _data(model: str, chosen: str | None) -> None:
         on_change=actions.pick_data,
     )
     if chosen:
-        data = resources.dataset(chosen)
+        data = resources.dataset(chosen, model)
         split = data.validation
         st.caption(
             f"{words.count(len(split))} {split.split} examples choose, "

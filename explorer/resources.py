@@ -19,15 +19,15 @@ def model(spec: str) -> pc.Model:
 
 
 @st.cache_resource(max_entries=MODELS_KEPT, show_spinner="Loading the data")
-def dataset(spec: str) -> pc.Dataset:
-    """Return the data named `spec`."""
-    return pc.load_data(spec)
+def dataset(spec: str, model_spec: str) -> pc.Dataset:
+    """Return the data named `spec`, prepared as it says, or as the model wants it where it does not say."""
+    return pc.load_data(spec, model=model(model_spec))
 
 
 @st.cache_resource(max_entries=MODELS_KEPT, show_spinner="Preparing the model")
 def reference(model_spec: str, data_spec: str | None) -> pc.Reference:
     """Return the dense model's side of every comparison; weights are ranked in the background."""
-    found = pc.Reference(model(model_spec), dataset(data_spec) if data_spec else None)
+    found = pc.Reference(model(model_spec), dataset(data_spec, model_spec) if data_spec else None)
     _ = found.replay, found.structure.storage
     Thread(target=_rank_all, args=(found,), name="ranking").start()
     return found

@@ -7,14 +7,15 @@ nor asks anything: no version and date (telemetry, update wall), a consent cooki
 import re
 import secrets
 import threading
-from importlib import resources
+from importlib.metadata import distribution
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-NETRON = Path(str(resources.files("netron")))
+# Not by import: while a page runs, Streamlit has this folder on sys.path, and "netron" would be this file.
+NETRON = Path(str(distribution("netron").locate_file("netron")))
 FILE_NAME = "model.onnx"  # never the user's: it is written into the page
 MEDIA_TYPES = {
     ".js": "text/javascript",

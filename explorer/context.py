@@ -38,10 +38,15 @@ def _models(chosen: str | None) -> None:
         names.setdefault(SETTINGS.model, SETTINGS.model)
     if chosen:
         names.setdefault(chosen, chosen)
-    options = list(names)
-    index = options.index(chosen) if chosen else None
+    if chosen:
+        state.show("pick_model", chosen)  # a refused choice goes back to what is loaded
     st.radio(
-        "Model", options, index=index, format_func=names.__getitem__, key="pick_model", on_change=actions.pick_model
+        "Model",
+        list(names),
+        index=0 if chosen else None,
+        format_func=names.__getitem__,
+        key="pick_model",
+        on_change=actions.pick_model,
     )
     st.text_input(
         "torchvision model",
@@ -64,11 +69,12 @@ def _data(model: str, chosen: str | None) -> None:
     names = dict(DATA_LOADERS["sample"].names())
     if SETTINGS.data:
         names.setdefault(SETTINGS.data, SETTINGS.data)
-    options = [*names, ""]
+    if chosen:
+        names.setdefault(chosen, chosen)
+    state.show("pick_data", chosen or "")
     st.radio(
         "Data",
-        options,
-        index=options.index(chosen or ""),
+        [*names, ""],
         format_func=lambda name: names.get(name, "No data: sparsity, size and FLOPs only"),
         key="pick_data",
         on_change=actions.pick_data,

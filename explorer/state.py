@@ -74,6 +74,11 @@ def sent(component: str, event: str) -> Any:
     return getattr(st.session_state.get(component), event, None)
 
 
+def show(key: str, value: Any) -> None:
+    """Let the widget with this key show `value`; before it is drawn."""
+    st.session_state[key] = value
+
+
 def workbench() -> pc.Workbench | None:
     """Return the session's workbench on the chosen model and data, holding the present plan."""
     state = current()

@@ -167,12 +167,14 @@ def _results() -> None:
     if known is None:
         _nothing_yet(bench, request)
         return
+    limits = present.limits(bench, known, request, app.tolerance)
     left, right = st.columns([940, 450], gap="medium")
     with left:
         data = heatmap(
             layers=[(layer.name, layer.params / bench.model.graph.params) for layer in bench.model.graph.layers],
             cells=present.cells(known),
-            levels=sorted({cell.sparsity for cell in known.cells} | (set(request.levels) if _live() else set())),
+            levels=present.levels(known, bench, request, _live() is not None),
+            limits=limits,
             tolerance=app.tolerance,
             chosen=_compared(app, known),
             plan={name: wish.sparsity for name, wish in app.plan.layers.items()},
@@ -182,7 +184,7 @@ def _results() -> None:
         declare("sweep")(key="sweep", data=data | {"scale": DAMAGE}, on_set_change=_set, on_curves_change=_curves)
     with right:
         _selected(app, known)
-        _limits(bench, known, request)
+        _limits(bench, known, request, limits)
 
 
 def _nothing_yet(bench: Any, request: Request) -> None:
@@ -227,10 +229,9 @@ def _selected(app: state.ExplorerState, known: Sweep) -> None:
     st.plotly_chart(figure, key="sweep_curves", config={"displayModeBar": False}, alt=curves.describe(lines))
 
 
-def _limits(bench: Any, known: Sweep, request: Request) -> None:
+def _limits(bench: Any, known: Sweep, request: Request, limits: dict[str, float]) -> None:
     """Offer the largest sparsity of each layer within tolerance as a plan, and say what they cost together."""
     app = state.current()
-    limits = present.limits(bench, known, request, app.tolerance)
     with st.container(horizontal=True, gap="small"):
         st.button(
             "Use these limits as a plan", type="primary", key="use_limits", on_click=_use, args=(limits, request),

@@ -10,20 +10,22 @@ def heatmap(
     layers: list[tuple[str, float]],
     cells: CellValues,
     levels: list[float],
+    limits: dict[str, float],
     tolerance: float,
     chosen: list[str],
     plan: dict[str, float],
     running: tuple[str, float] | None,
     total: int,
 ) -> dict[str, Any]:
-    """Return rows of cells with their state, and the largest sparsity of each layer within `tolerance` points."""
+    """Return rows of cells with their state; `limits` holds the largest sparsity within `tolerance` points."""
     rows = []
     for name, share in layers:
         row = [_cell(cells.get((name, level)), level, running == (name, level), total) for level in levels]
         known = [cell for cell in row if cell["value"] is not None]
-        limit = largest_within([(cell["level"], cell["value"]) for cell in known], tolerance) if known else None
         preview = any(cell["state"] != "done" for cell in known)
-        rows.append({"name": name, "share_params": share, "cells": row, "limit": limit, "limit_preview": preview})
+        rows.append(
+            {"name": name, "share_params": share, "cells": row, "limit": limits.get(name), "limit_preview": preview}
+        )
     return {
         "signature": "|".join(name for name, _ in layers) + str(levels),
         "levels": levels,
@@ -40,13 +42,3 @@ def _cell(known: dict[str, Any] | None, level: float, running: bool, total: int)
         return {"level": level, "value": None, "half": None, "n": 0, "total": total, "state": "none", "text": None}
     state = "running" if running else "done" if known["n"] >= total else "preview"
     return {"level": level, "total": total, "state": state, "text": None} | known
-
-
-def largest_within(points: list[tuple[float, float]], tolerance: float) -> float:
-    """Return where the line through (level, drop in points) first crosses the tolerance; its last level if never."""
-    level, drop = 0.0, 0.0
-    for next_level, next_drop in sorted(points):
-        if next_drop < -tolerance:
-            return level + (next_level - level) * (tolerance + drop) / (drop - next_drop)
-        level, drop = next_level, next_drop
-    return level

@@ -17,6 +17,15 @@ def cells(known: Sweep) -> dict[tuple[str, float], dict[str, Any]]:
     return found
 
 
+def levels(known: Sweep, bench: pc.Workbench, request: pc.Request, live: bool) -> list[float]:
+    """Return the columns: what is measured, and while a sweep runs what it is going to measure."""
+    coming: set[float] = set()
+    if live:
+        for name in {cell.layer for cell in known.cells}:
+            coming |= set((bench.ranking.layout(name, request.wish(0.0)).steps or (0.0, *request.levels))[1:])
+    return sorted({cell.sparsity for cell in known.cells} | coming)
+
+
 def sweep_total(known: Sweep, bench: pc.Workbench) -> int:
     """Return how many examples a finished cell has: what was asked for last, at most all."""
     asked = known.n_samples or len(bench.dataset.validation)  # type: ignore[union-attr]

@@ -197,15 +197,14 @@ def test_every_metric_has_the_same_fields() -> None:
 LEVELS = [0.2, 0.4, 0.6]
 
 
-def drawn_row(
-    values: dict[float, float], *, n: int = 2000, running: float | None = None, tolerance: float = 1.0
-) -> dict:
+def drawn_row(values: dict[float, float], *, n: int = 2000, running: float | None = None) -> dict:
     cells = {("fc1", level): {"value": value, "half": 0.2, "n": n} for level, value in values.items()}
     data = heatmap.heatmap(
         layers=[("fc1", 0.5), ("fc2", 0.5)],
         cells=cells,
         levels=LEVELS,
-        tolerance=tolerance,
+        limits={"fc1": 0.31} if values else {},
+        tolerance=1.0,
         chosen=["fc1"],
         plan={"fc1": 0.4},
         running=("fc1", running) if running else None,
@@ -216,29 +215,12 @@ def drawn_row(
     return row
 
 
-def test_the_limit_is_where_the_line_first_crosses_the_tolerance() -> None:
-    row = drawn_row({0.2: -0.5, 0.4: -1.5, 0.6: -0.1})
-    assert row["limit"] == pytest.approx(0.3)
-    assert drawn_row({0.2: -2.0, 0.4: -3.0, 0.6: -4.0})["limit"] == pytest.approx(0.1)
-    assert drawn_row({0.2: 0.1, 0.4: 0.0, 0.6: -0.9})["limit"] == pytest.approx(0.6)
-
-
-def test_the_order_of_the_points_does_not_matter() -> None:
-    assert heatmap.largest_within([(0.4, -1.5), (0.2, -0.5)], 1.0) == pytest.approx(0.3)
-    assert heatmap.largest_within([], 1.0) == 0.0
-
-
-@given(st.lists(st.tuples(st.floats(0.01, 1), st.floats(-90, 5)), max_size=8), st.floats(0.1, 10))
-def test_the_limit_is_within_what_was_measured(points: list[tuple[float, float]], tolerance: float) -> None:
-    limit = heatmap.largest_within(points, tolerance)
-    assert 0 <= limit <= max((level for level, _ in points), default=0)
-
-
 def test_cells_say_how_far_they_are() -> None:
     assert [cell["state"] for cell in drawn_row({0.2: -0.5, 0.4: -1.5})["cells"]] == ["done", "done", "none"]
     preview = drawn_row({0.2: -0.5}, n=64, running=0.2)
     assert [cell["state"] for cell in preview["cells"]] == ["running", "none", "none"]
     row = drawn_row({0.2: -0.5, 0.4: -1.5, 0.6: -9}, n=64)
+    assert row["limit"] == 0.31
     assert {cell["state"] for cell in row["cells"]} == {"preview"}
     assert row["limit_preview"]
     assert not drawn_row({0.2: -0.5})["limit_preview"]

@@ -49,7 +49,7 @@ def test_only_the_published_file_and_the_viewer_are_served(token: str) -> None:
         "server.py",
         "data/other.onnx",
     ):
-        assert get(f"/netron/{token}/{path}").status_code == 404, path
+        assert get(f"/netron/{token}/{path}").status_code in (400, 404), path
     assert get(netron.address("A" * 32)).status_code == 404
 
 

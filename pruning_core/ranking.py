@@ -98,7 +98,8 @@ class Ranking:
         layout = self.layout(name, wish)
         try:
             stats = self.statistics(criterion.needs)[name] if criterion.needs else LayerStatistics()
-            return criterion.block_scores(self.model.graph.weight(name), stats, layout, **settings)
+            with torch.no_grad():
+                return criterion.block_scores(self.model.graph.weight(name), stats, layout, **settings)
         except CriterionError as error:
             raise CriterionError(f"{name}: {error}") from None
 
@@ -107,7 +108,7 @@ class Ranking:
             busy = self._busy.setdefault(key, RLock())
         with busy:
             if (found := self._cache.get(key)) is None:
-                with torch.inference_mode(False), torch.no_grad():  # others may train with the result
+                with torch.inference_mode(False), torch.enable_grad():  # whatever the caller's mode is
                     found = compute()
             with self._lock:
                 self._cache[key] = found

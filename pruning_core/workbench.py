@@ -6,8 +6,7 @@ Exact figures (sparsity, size, MACs) come at once from counts; accuracy comes as
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from threading import Lock
+from threading import RLock
 from time import perf_counter
 from typing import Any
 
@@ -15,18 +14,18 @@ import torch
 from torch import Tensor
 
 from pruning_core.apply import check, masks_for, plan_for
-from pruning_core.data import Dataset, check_fits
+from pruning_core.data import Dataset
 from pruning_core.errors import DataError
 from pruning_core.intervals import paired_difference, wilson
 from pruning_core.metrics.structure import Structure
 from pruning_core.model import Model
 from pruning_core.plan import Plan
-from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.cells import Tally
-from pruning_core.sensitivity.replay import Frontier, Replay
-from pruning_core.sensitivity.sweep import tally_of
+from pruning_core.sensitivity.reference import Reference
+from pruning_core.sensitivity.replay import Frontier
 
-CHUNKS = (100, 156)  # examples of the first chunk, and of each later one: the first answer comes early
+__all__ = ["Estimate", "Reference", "Workbench"]
+
 KEPT_CHUNKS = 4  # chunks whose activations before the edited layer are kept
 
 
@@ -47,66 +46,6 @@ class Estimate:
         return self.n == self.total
 
 
-class Reference:
-    """The dense model and its answers on the validation data; holds no plan, so sessions may share it."""
-
-    def __init__(self, model: Model, dataset: Dataset | None = None) -> None:
-        self.model = model
-        self.dataset = dataset
-        self.ranking = Ranking(model, dataset.calibration if dataset else None)
-        self._dense: dict[int, Tensor] = {}
-        self._seconds_per_example = 0.0
-        self._lock = Lock()
-        if dataset:
-            check_fits(dataset.validation, model.graph.input_shapes[0], model.graph.output_shape[-1])
-
-    @cached_property
-    def structure(self) -> Structure:
-        """What the dense model is made of."""
-        return Structure.from_counts(self.model.graph, {})
-
-    @cached_property
-    def replay(self) -> Replay:
-        """The graph prepared for forks."""
-        return Replay(self.model.graph)
-
-    @cached_property
-    def chunks(self) -> tuple[Any, ...]:
-        """Example numbers of the validation split, in a fixed random order, cut into chunks."""
-        if self.dataset is None:
-            raise DataError("without data there is no accuracy; add data")
-        order = torch.randperm(len(self.dataset.validation), generator=torch.Generator().manual_seed(0)).numpy()
-        cuts = range(CHUNKS[0], len(order), CHUNKS[1])
-        return tuple(order[a:b] for a, b in zip((0, *cuts), (*cuts, len(order)), strict=True))
-
-    def start(self, chunk: int) -> tuple[Frontier, Tensor | None]:
-        """Return the frontier before the first node, and the targets, of one chunk."""
-        data, part = self.dataset.validation, self.chunks[chunk]  # type: ignore[union-attr]
-        return self.replay.start(data.batch(part)), None if data.targets is None else data.labels(part)
-
-    def dense_logits(self, chunk: int) -> Tensor:
-        """Return the dense model's outputs on one chunk, computed once."""
-        with self._lock:
-            if chunk not in self._dense:
-                started = perf_counter()
-                self._dense[chunk] = self.replay.outputs(self.start(chunk)[0])
-                self._seconds_per_example = (perf_counter() - started) / len(self.chunks[chunk])
-            return self._dense[chunk]
-
-    def seconds_for(self, n_cells_by_layer: Mapping[str, int], samples: int) -> float:
-        """Return about how long a sweep of these cells takes, from the time that the dense model took."""
-        self.dense_logits(0)
-        macs = sum(self.replay.fork_macs[name] * n for name, n in n_cells_by_layer.items())
-        return self._seconds_per_example * samples * (1 + macs / max(1, self.model.graph.macs))
-
-    @cached_property
-    def dense(self) -> Tally:
-        """The dense model over all validation examples."""
-        with torch.inference_mode():
-            outputs = [(self.dense_logits(i), self.start(i)[1]) for i in range(len(self.chunks))]
-            return sum((tally_of(logits, logits, targets) for logits, targets in outputs), Tally())
-
-
 class Workbench:
     """One user's plan on a model; `reference` may be shared with other workbenches on the same model and data."""
 
@@ -122,11 +61,13 @@ class Workbench:
         self.dataset = self.reference.dataset
         self.ranking = self.reference.ranking
         self.plan = plan_for(self.model)
+        self._lock = RLock()  # an edit may come while another thread refines
         self._weights: dict[str, tuple[object, Tensor]] = {}  # layer -> what was asked, prepared weight
-        self._frontiers: list[Frontier] = []
+        self._frontiers: dict[int, Frontier] = {}  # chunk -> its activations before a layer that was edited
+        self._position = 0  # of the earliest layer that the last edit changed
+        self._model_wide: tuple[str, dict[str, Tensor]] = "", {}  # the last plan of scope "model", and its masks
         self._tally = Tally()
         self._next_chunk = 0
-        self._position = 0  # of the kept activations
         if plan is not None:
             self.set_plan(plan)
 
@@ -136,22 +77,25 @@ class Workbench:
 
     def edit_many(self, changes: Mapping[str, Mapping[str, Any]]) -> Structure:
         """Change several layers at once and return the exact figures of the new plan."""
-        return self.set_plan(self.plan.with_layers({name: dict(fields) for name, fields in changes.items()}))
+        with self._lock:
+            return self.set_plan(self.plan.with_layers({name: dict(fields) for name, fields in changes.items()}))
 
     def set_plan(self, plan: Plan) -> Structure:
         """Take another plan; on a refusal the present one stays. Returns its exact figures."""
-        exact = self.exact(plan)
-        self.plan = plan
-        self._tally, self._next_chunk = Tally(), 0
-        self._refresh_weights()
-        return exact
+        with self._lock:
+            exact = self.exact(plan)
+            if self.dataset is not None:
+                self._take_weights(plan)
+            self.plan = plan
+            self._tally, self._next_chunk = Tally(), 0
+            return exact
 
     def exact(self, plan: Plan | None = None) -> Structure:
         """Return sparsity, size and MACs of `plan` from counts alone; nothing is measured or changed."""
         plan = plan or self.plan
         check(plan, self.model, self.ranking)
         if plan.scope == "model":
-            kept = {n: int(m.sum()) for n, m in masks_for(self.model, plan, ranking=self.ranking).items()}
+            kept = {name: int(mask.sum()) for name, mask in self._masks(plan).items()}
         else:
             wishes = {name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}
             kept = {name: self.ranking.n_kept_weights(name, wish) for name, wish in wishes.items()}
@@ -159,19 +103,18 @@ class Workbench:
 
     def masks(self) -> dict[str, Tensor]:
         """Return the masks (out, in, *kernel) of the present plan."""
-        return masks_for(self.model, self.plan, ranking=self.ranking)
+        return self._masks(self.plan)
 
     def refine(self, seconds: float = 0.1) -> Estimate:
         """Measure the present plan on further examples for about `seconds` and return all that is known."""
-        started = perf_counter()
-        with torch.inference_mode():
-            constants = self.reference.replay.constants_with({n: weight for n, (_, weight) in self._weights.items()})
-            while self._next_chunk < len(self.reference.chunks):
-                self._measure_chunk(self._next_chunk, constants)
-                self._next_chunk += 1
-                if perf_counter() - started >= seconds:
-                    break
-        return self.estimate()
+        started, n_chunks = perf_counter(), len(self.reference.chunks)
+        while True:
+            with self._lock, torch.inference_mode():
+                if self._next_chunk < n_chunks:
+                    self._measure_chunk(self._next_chunk)
+                    self._next_chunk += 1
+                if self._next_chunk == n_chunks or perf_counter() - started >= seconds:
+                    return self.estimate()
 
     @property
     def started(self) -> bool:
@@ -190,48 +133,41 @@ class Workbench:
         low, high = wilson(tally.agreeing, tally.n)
         return Estimate(tally.n, total, None, (low, high), tally.agreeing / tally.n - 1, (low - 1, high - 1))
 
-    def _measure_chunk(self, chunk: int, constants: Mapping[int, Any]) -> None:
+    def _measure_chunk(self, chunk: int) -> None:
         replay = self.reference.replay
-        start, targets = self.reference.start(chunk)
-        if chunk < len(self._frontiers):
-            frontier = self._frontiers[chunk]
-        else:
-            frontier = replay.advance(start, self._position, constants)
-            if chunk < KEPT_CHUNKS:
-                self._frontiers.append(frontier)
-        logits = replay.outputs(frontier, constants)
-        self._tally += tally_of(logits, self.reference.dense_logits(chunk), targets)
+        constants = replay.constants_with({name: weight for name, (_, weight) in self._weights.items()})
+        frontier = self._frontiers.get(chunk) or self.reference.start(chunk)
+        replay.advance(frontier, self._position, constants)
+        if chunk < KEPT_CHUNKS:
+            self._frontiers[chunk] = frontier
+        self._tally += self.reference.answers(chunk).tally(replay.outputs(frontier, constants))
 
-    def _refresh_weights(self) -> None:
-        """Prepare changed weights, and walk the kept activations to the earliest changed layer, or drop them."""
-        if self.dataset is None:
-            return
-        replay, asked = self.reference.replay, self._asked()
+    def _take_weights(self, plan: Plan) -> None:
+        """Prepare the weights that `plan` changes, and forget activations behind the earliest of them."""
+        asked = _asked(plan)
         changed = [n for n in asked.keys() | self._weights.keys() if self._weights.get(n, (None,))[0] != asked.get(n)]
         if not changed:
             return
+        replay, masks = self.reference.replay, self._masks(plan, [name for name in changed if name in asked])
+        prepared = {name: (asked[name], replay.weight(name, masks[name])) for name in changed if name in asked}
+        self._weights = {name: kept for name, kept in self._weights.items() if name not in changed} | prepared
         self._position = min(replay.positions[name] for name in changed)
-        if self._frontiers and self._frontiers[0].position > self._position:
-            self._frontiers = []
-        constants = replay.constants_with({name: weight for name, (_, weight) in self._weights.items()})
-        with torch.inference_mode():
-            for frontier in self._frontiers:
-                replay.advance(frontier, self._position, constants)
-        masks = masks_for(self.model, self._only(set(changed) & asked.keys()), ranking=self.ranking)
-        for name in changed:
-            self._weights.pop(name, None)
-            if name in asked:
-                self._weights[name] = (asked[name], replay.weight(name, masks[name]))
+        self._frontiers = {i: f for i, f in self._frontiers.items() if f.position <= self._position}
 
-    def _asked(self) -> dict[str, object]:
-        """Return for each pruned layer what its mask depends on."""
-        wishes = {name: wish for name, wish in self.plan.layers.items() if wish.sparsity > 0}
-        if self.plan.scope == "layer":
-            return dict(wishes)
-        everything = tuple(sorted((name, wish.model_dump_json()) for name, wish in wishes.items()))
-        return dict.fromkeys(wishes, everything)
+    def _masks(self, plan: Plan, names: list[str] | None = None) -> dict[str, Tensor]:
+        """Return the masks of a plan; with `names`, at least those of these layers."""
+        if plan.scope == "layer":
+            layers = plan.layers if names is None else {name: plan.layers[name] for name in names}
+            return masks_for(self.model, plan.model_copy(update={"layers": layers}), ranking=self.ranking)
+        with self._lock:
+            if self._model_wide[0] != (key := plan.model_dump_json()):
+                self._model_wide = key, masks_for(self.model, plan, ranking=self.ranking)
+            return dict(self._model_wide[1])
 
-    def _only(self, names: set[str]) -> Plan:
-        if self.plan.scope == "model":
-            return self.plan
-        return self.plan.model_copy(update={"layers": {name: self.plan.layers[name] for name in names}})
+
+def _asked(plan: Plan) -> dict[str, object]:
+    """Return for each pruned layer what its mask depends on: its wish, or all of them when layers compete."""
+    wishes = {name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}
+    if plan.scope == "layer":
+        return dict(wishes)
+    return dict.fromkeys(wishes, plan.model_dump_json())

@@ -17,7 +17,7 @@ def check_replay(model: Model, replay: Replay, inputs: Tensor) -> None:
     """Refuse a model that replay would measure wrongly; `inputs` (batch, ...) are prepared examples."""
     inputs = inputs[:EXAMPLES]
     with torch.inference_mode():
-        own, again, alone = (_first(model.module(x)) for x in (inputs, inputs, inputs[:1]))
+        own, again, fewer = (_first(model.module(x)) for x in (inputs, inputs, inputs[:2]))
         replayed = replay.outputs(replay.start(inputs))
     check_outputs(own)
     if not _close(own, again):
@@ -25,7 +25,7 @@ def check_replay(model: Model, replay: Replay, inputs: Tensor) -> None:
             f"'{model.name}' answers differently each time, so nothing measured on it can be trusted; "
             "remove what is random in its forward (dropout, sampling)"
         )
-    if not _close(own[:1], alone):
+    if not _close(own[:2], fewer):
         raise ModelError(
             f"'{model.name}' answers an example differently when others are in the batch; "
             "a batch norm that keeps no running statistics does that"

@@ -70,7 +70,7 @@ class Ranking:
 
     def mask(self, name: str, wish: LayerPlan) -> Tensor:
         """Return the mask (out, in, *kernel) of layer `name` alone."""
-        keep = self.ranks(name, wish) < self.n_keep(name, wish)
+        keep = masks.below(self.ranks(name, wish), self.n_keep(name, wish))
         return masks.expand(keep, self.layout(name, wish))
 
     def statistics(self, needs: frozenset[str]) -> dict[str, LayerStatistics]:

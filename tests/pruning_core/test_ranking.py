@@ -80,6 +80,15 @@ def test_a_move_only_compares(model: Model, calls: Counter[str]) -> None:
     assert calls == {"l1": 2, "l2": 1, "ranks": 3}
 
 
+@pytest.mark.parametrize("way", GRANULARITIES)
+def test_a_mask_may_be_written_to_and_the_next_is_not_touched(model: Model, way: str) -> None:
+    known, wish = Ranking(model), LayerPlan(sparsity=0.5, granularity=way)
+    if refuses(known, "fc1", wish) is None:
+        before = known.mask("fc1", wish).clone()
+        known.mask("fc1", wish).fill_(False)
+        assert torch.equal(known.mask("fc1", wish), before)
+
+
 def test_settings_are_ways_of_their_own(model: Model, calls: Counter[str]) -> None:
     known = Ranking(model)
     wishes = [LayerPlan(sparsity=0.5, criterion="random", settings={"seed": seed}) for seed in (0, 1, 0)]

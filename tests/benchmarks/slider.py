@@ -1,0 +1,62 @@
+"""A slider that moves, on the server: exact figures, first accuracy with an interval, for every layer of every sample.
+
+`exact` is Workbench.exact of a plan with one layer changed; `first_accuracy` is Workbench.edit and refine(0), so a
+mask, a weight and one chunk of examples. Both after the ranking, which is given apart, as a move meets it only once.
+"""
+
+import random
+from typing import Any
+
+import torch
+
+import pruning_core as pc
+from pruning_core.workbench import Workbench
+from tests.benchmarks.common import Stopwatch, load, parser, run
+
+SPARSITIES = (0.3, 0.5, 0.7, 0.85, 0.4, 0.6, 0.8, 0.2)
+
+
+def rank_all(bench: Workbench) -> dict[str, float]:
+    """Rank every layer and return the time of the slowest."""
+    watch = Stopwatch()
+    for layer in bench.model.graph.layers:
+        with watch.time():
+            bench.ranking.ranks(layer.name, pc.LayerPlan())
+    return {"slowest_layer_wall_ms": round(1000 * max(watch.wall), 2)}
+
+
+def measure_sample(name: str, moves: int) -> dict[str, Any]:
+    """Move the slider of each layer `moves` times, layers in random order, all others left where they are."""
+    bench = Workbench(*load(name))
+    bench.refine(0.0)
+    ranking, exact, first, by_layer = rank_all(bench), Stopwatch(), Stopwatch(), {}
+    names = [layer.name for layer in bench.model.graph.layers]
+    random.Random(0).shuffle(names)
+    for layer in names:
+        watch = by_layer[layer] = Stopwatch()
+        for sparsity in (SPARSITIES * moves)[:moves]:
+            with exact.time():
+                bench.exact(bench.plan.with_layer(layer, sparsity=sparsity / 2))
+            with watch.time(), first.time():
+                bench.edit(layer, sparsity=sparsity)
+                bench.refine(0.0)
+    slowest = max(by_layer, key=lambda layer: sorted(by_layer[layer].wall)[len(by_layer[layer].wall) // 2])
+    return {
+        "ranking": ranking,
+        "exact": exact.percentiles,
+        "first_accuracy": first.percentiles,
+        "slowest_layer": {"name": slowest, **by_layer[slowest].percentiles},
+    }
+
+
+def main() -> None:
+    """Print the figures of all samples."""
+    options = parser(__doc__)
+    options.add_argument("--moves", type=int, default=8, help="moves of each slider")
+    given = options.parse_args()
+    with torch.no_grad():
+        run(lambda: {"samples": {name: measure_sample(name, given.moves) for name in given.samples}})
+
+
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,7 @@ JOBS_KEPT = 200
 def _step_back() -> None:
     """Let pages go first: on Linux a thread has a priority of its own."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), 10)
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), 5)
 
 
 _pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="job", initializer=_step_back)

@@ -65,6 +65,14 @@ def _models(chosen: str | None) -> None:
         )
 
 
+def _accuracy(model: str, data: str) -> str:
+    """Say how good the dense model is on the examples measured so far."""
+    dense = resources.reference(model, data).dense_so_far
+    if not dense.labelled:
+        return ""
+    return f"  \nThe dense model is right on {words.percent(dense.correct / dense.n)}, n {words.count(dense.n)}."
+
+
 def _data(model: str, chosen: str | None) -> None:
     names = dict(DATA_LOADERS["sample"].names())
     if SETTINGS.data:
@@ -85,5 +93,5 @@ def _data(model: str, chosen: str | None) -> None:
         st.caption(
             f"{words.count(len(split))} {split.split} examples choose, "
             f"{words.count(len(data.test))} {data.test.split} examples judge. "
-            f"Prepared as {split.preprocessing}."
+            f"Prepared as {split.preprocessing}.{_accuracy(model, chosen)}"
         )

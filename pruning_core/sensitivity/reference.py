@@ -88,6 +88,11 @@ class Reference:
         macs = sum(self.replay.fork_macs[name] * n for name, n in n_cells_by_layer.items())
         return self._seconds_per_example * samples * (1 + macs / max(1, self.model.graph.macs))
 
+    @property
+    def dense_so_far(self) -> Tally:
+        """The dense model over the examples that were measured already; nothing is computed."""
+        return sum((answers.dense for answers in list(self._answers.values())), Tally())
+
     @cached_property
     def dense(self) -> Tally:
         """The dense model over all validation examples."""

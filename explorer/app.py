@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer import theme
+from explorer import state, theme
 from explorer.context import pickers
 
 st.set_page_config(page_title="Pruning Explorer", page_icon=theme.ICON, layout="wide")
@@ -15,5 +15,6 @@ page = st.navigation(
     ],
     position="top",
 )
+state.write_link()  # a change of pages empties the address
 pickers()
 page.run()

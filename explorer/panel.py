@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 import pruning_core as pc
-from explorer import actions, graphs, state
+from explorer import graphs, layer_actions, state
 from explorer.components import declare
 from explorer.controls import layer_settings
 from explorer.present import panel as present
@@ -20,8 +20,8 @@ def panel() -> None:
     declare("panel")(
         key="panel_head",
         data=present.panel(bench, app),
-        on_step_change=actions.panel_step,
-        on_tab_change=actions.panel_tab,
+        on_step_change=layer_actions.panel_step,
+        on_tab_change=layer_actions.panel_tab,
     )
     with st.container(key="pane", gap="small"):
         _TABS[app.tab](bench, app)
@@ -31,10 +31,10 @@ def _weights(bench: pc.Workbench, app: state.ExplorerState) -> None:
     declare("weights")(
         key="weights",
         data=present.weights(bench, app),
-        on_cell_change=actions.weights_cell,
-        on_options_change=actions.weights_options,
-        on_drag_change=actions.weights_drag,
-        on_commit_change=actions.weights_commit,
+        on_cell_change=layer_actions.weights_cell,
+        on_options_change=layer_actions.weights_options,
+        on_drag_change=layer_actions.weights_drag,
+        on_commit_change=layer_actions.weights_commit,
     )
     layer_settings(app)
 
@@ -44,13 +44,13 @@ def _activations(bench: pc.Workbench, app: state.ExplorerState) -> None:
         st.caption("Add data to see zeros per channel.")
         return
     declare("activations")(
-        key="activations", data=present.activations(bench, app), on_select_change=actions.activations_select
+        key="activations", data=present.activations(bench, app), on_select_change=layer_actions.activations_select
     )
 
 
 def _graph(bench: pc.Workbench, app: state.ExplorerState) -> None:
     data: dict[str, Any] = graphs.data(bench, app)
-    declare("graph")(key="graph", data=data, on_node_change=actions.graph_node)
+    declare("graph")(key="graph", data=data, on_node_change=layer_actions.graph_node)
 
 
 _TABS = {"Weights": _weights, "Activations": _activations, "Graph": _graph}

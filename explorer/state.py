@@ -164,7 +164,8 @@ def _step(plan: Plan, **fields: Any) -> None:
 
 def write_link() -> None:
     """Put the state into the address, so that a reload or another person sees the same."""
-    st.query_params["s"] = to_link(current())
+    if current().model:
+        st.query_params["s"] = to_link(current())
 
 
 def to_link(state: ExplorerState) -> str:

@@ -1,167 +1,30 @@
-"""The parts of the Sensitivity page: job bar, toolbar, heatmap, curves, limits as a plan."""
+"""The results of the Sensitivity page: heatmap, curves, limits as a plan."""
 
 from typing import Any
 
 import streamlit as st
 
-from explorer import jobs, state, work
+from explorer import state
 from explorer.components import declare
-from explorer.controls import setting
 from explorer.figures import curves, words
 from explorer.figures.heatmap import heatmap
 from explorer.present import sweeps as present
-from explorer.present.headline import headline as headline_data
-from explorer.present.rows import option_value, request_for
+from explorer.sweep_tools import known as known_cells
+from explorer.sweep_tools import live
 from explorer.theme import DAMAGE
 from pruning_core import PruningError, Request
-from pruning_core.criteria import CRITERIA
-from pruning_core.granularities import GRANULARITIES
-from pruning_core.plan import LayerPlan
 from pruning_core.sensitivity.cells import Sweep
-
-LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-POLL_SECONDS = 0.5
-
-
-@st.fragment(key="headline")
-def headline() -> None:
-    """Draw the slim headline."""
-    bench = state.workbench()
-    if bench:
-        data = headline_data(bench, state.current(), form="slim")
-        declare("headline")(key="headline_slim", data=data, on_tick_change=_tick, on_command_change=_headline_command)
-
-
-def _tick() -> None:
-    bench = state.workbench()
-    if bench and bench.dataset:
-        bench.refine(0.15)
-    state.refresh("headline")
-
-
-def _headline_command() -> None:
-    sent, app = state.sent("headline_slim", "command"), state.current()
-    if sent and sent["kind"] == "latency":
-        work.start_latency(app.model or "", app.data, app.plan)
-    elif sent and sent["kind"] in ("undo", "redo"):
-        (state.undo if sent["kind"] == "undo" else state.redo)()
-
-
-def _live() -> jobs.Job | None:
-    app = state.current()
-    return work.live_sweep(app.model or "", app.data)
-
-
-def job_bar() -> None:
-    """Draw progress, time left and Cancel of the sweep that runs on this model and data, whoever started it."""
-    job = _live()
-    with st.container(key="job_bar", horizontal=True, vertical_alignment="center", gap="small"):
-        if job is None:  # the place stays, so that nothing below jumps to another one
-            st.caption(_last_words())
-            return
-        st.fragment(_progress, run_every=POLL_SECONDS)(job.id)
-        st.button("Cancel", key="cancel_sweep", on_click=job.cancel)
-
-
-def _last_words() -> str:
-    """Say how the last sweep of this model ended."""
-    app = state.current()
-    job = work.last_sweep(app.model or "", app.data)
-    if job is None:
-        return "No sweep runs. A sweep prunes each layer alone, at each level, and measures."
-    if job.state == "failed":
-        return job.error
-    total = job.progress.cells_total if job.progress else 0
-    done = job.progress.cells_done if job.progress else 0
-    if job.state == "stopped":
-        return f"Stopped at {done} of {total} cells. They are kept."
-    return f"{total} cells in {words.duration(job.seconds)}. Kept for next time."
-
-
-def _progress(job_id: str) -> None:
-    job = jobs.find(job_id)
-    if job is None or not job.live:
-        st.rerun()
-        return
-    progress = job.progress
-    if progress is None:
-        st.progress(0.0, text="Waiting for its turn" if job.state == "waiting" else "Preparing")
-        return
-    cell, left = progress.cell, words.duration(progress.seconds_left)
-    done = f"{progress.cells_done} of {progress.cells_total} cells · about {left} left"
-    st.progress(
-        min(1.0, progress.share), text=f"Measuring `{cell.layer}` at {words.percent(cell.sparsity, 0)} · {done}"
-    )
-
-
-def toolbar() -> None:
-    """Draw the choices of a sweep and its button."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="sweep_tools"):
-        st.subheader("How much can each layer lose?", width="stretch")
-        options = [(g.name, preset) for g in GRANULARITIES.values() for preset in g.presets]
-        labels = [GRANULARITIES[name].label_of(**preset) for name, preset in options]
-        chosen = st.selectbox(
-            "Granularity", range(len(options)), format_func=labels.__getitem__, key="sweep_g", width=130
-        )
-        criterion = st.selectbox(
-            "Criterion", list(CRITERIA), format_func=lambda name: CRITERIA[name].label, key="sweep_c", width=150
-        )
-        levels = st.multiselect(
-            "Levels",
-            LEVELS,
-            default=LEVELS,
-            format_func=lambda level: words.percent(level, 0),
-            key="sweep_l",
-            width=230,
-        )
-        total = len(state.workbench().dataset.validation)  # type: ignore[union-attr]
-        samples = st.number_input("Samples", 16, total, value=min(2000, total), step=100, key="sweep_n", width=120)
-        name, preset = options[chosen]
-        wish = LayerPlan(granularity=name, criterion=criterion, settings=preset | _settings(name, criterion, preset))
-        request = request_for(wish, levels=tuple(levels), samples=int(samples))
-        state.view(sweep=request)
-        st.button(
-            _button_text(request),
-            type="primary",
-            key="start_sweep",
-            on_click=_start,
-            args=(request,),
-            disabled=not levels,
-        )
-
-
-def _settings(granularity: str, criterion: str, preset: dict[str, Any]) -> dict[str, Any]:
-    specs = GRANULARITIES[granularity].settings | CRITERIA[criterion].settings
-    if not specs:
-        return {}
-    with st.popover("Settings"):
-        key = option_value(granularity, preset) + criterion
-        return {name: setting(s, preset.get(name, s.default), f"sweep:{key}:{name}") for name, s in specs.items()}
-
-
-def _button_text(request: Request) -> str:
-    return "Sweeping" if _live() else "Sweep again" if _known(request) else "Sweep"
-
-
-def _start(request: Request) -> None:
-    app = state.current()
-    work.start_sweep(app.model or "", app.data or "", request)
-
-
-def _known(request: Request) -> Sweep | None:
-    app = state.current()
-    return work.curves(app.model or "", app.data, request)
 
 
 def results() -> None:
     """Draw heatmap and curves; they follow a running sweep."""
-    st.fragment(_results, run_every=1.0 if _live() else None, key="sweep_results")()
+    st.fragment(_results, run_every=1.0 if live() else None, key="sweep_results")()
 
 
 def _results() -> None:
     app, bench = state.current(), state.workbench()
     request: Request = app.view["sweep"]
-    known = _known(request)
+    known = known_cells(request)
     if bench is None:
         return
     if known is None:
@@ -173,7 +36,7 @@ def _results() -> None:
         data = heatmap(
             layers=[(layer.name, layer.params / bench.model.graph.params) for layer in bench.model.graph.layers],
             cells=present.cells(known),
-            levels=present.levels(known, bench, request, _live() is not None),
+            levels=present.levels(known, bench, request, live() is not None),
             limits=limits,
             tolerance=app.tolerance,
             chosen=_compared(app, known),
@@ -194,7 +57,7 @@ def _nothing_yet(bench: Any, request: Request) -> None:
 
 
 def _running_cell() -> tuple[str, float] | None:
-    job = _live()
+    job = live()
     return (job.progress.cell.layer, job.progress.cell.sparsity) if job and job.progress else None
 
 
@@ -237,7 +100,7 @@ def _limits(bench: Any, known: Sweep, request: Request, limits: dict[str, float]
             "Use these limits as a plan", type="primary", key="use_limits", on_click=_use, args=(limits, request),
             disabled=not any(limits.values()),
         )  # fmt: skip
-        if _live() is None:
+        if live() is None:
             text = present.sweep_json(known)
             st.download_button(
                 "Save sweep", text, "sweep.json", "application/json", key="save_sweep", on_click="ignore"

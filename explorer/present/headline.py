@@ -7,10 +7,11 @@ from explorer import work
 from explorer.figures import headline as heads
 from explorer.figures import words
 from explorer.jobs import Job
-from explorer.present.rows import curve_and_cells, interpolate
+from explorer.present.rows import curve_and_cells
 from explorer.state import ExplorerState
 from pruning_core.metrics import METRICS
 from pruning_core.plan import Plan
+from pruning_core.sensitivity import drop_at
 
 
 def headline(bench: pc.Workbench, state: ExplorerState, form: str = "full") -> dict[str, Any]:
@@ -95,12 +96,12 @@ def _estimated(
     """Move the measured accuracy along the single-layer curves of what is dragged; None where there is no curve."""
     shift, spread = 0.0, 0.0
     for name, fields in dragged.items():
-        curve, _ = curve_and_cells(bench, state, name)
-        if curve is None or "sparsity" not in fields:
+        _, cells = curve_and_cells(bench, state, name)
+        if not cells or "sparsity" not in fields:
             return None
-        before, _ = interpolate(curve, state.plan.layer(name).sparsity)
-        after, half = interpolate(curve, fields["sparsity"])
-        shift, spread = shift + (after - before) / 100, spread + half / 100
+        before, _ = drop_at(cells, state.plan.layer(name).sparsity)
+        after, half = drop_at(cells, fields["sparsity"])
+        shift, spread = shift + after - before, spread + half
     low, high = known.drop_interval
     drop = known.drop + shift
     return heads.Accuracy(

@@ -6,12 +6,12 @@ import pruning_core as pc
 from explorer.figures import headline as heads
 from explorer.figures import words
 from explorer.present.headline import known_accuracy, removes_something
-from explorer.present.rows import Row, mixer_rows, option_value
+from explorer.present.rows import Row, curve_and_cells, mixer_rows, option_value
 from explorer.state import ExplorerState
 from pruning_core.criteria import CRITERIA
 from pruning_core.granularities import GRANULARITIES
 from pruning_core.plan import Plan
-from pruning_core.sensitivity import DEFAULT_LEVELS
+from pruning_core.sensitivity import DEFAULT_LEVELS, largest_within
 
 PREVIEW_SECONDS = 6.0  # that a preview of all layers may take
 
@@ -31,7 +31,7 @@ def mixer(bench: pc.Workbench, state: ExplorerState) -> dict[str, Any]:
         "criteria": [{"value": criterion.name, "label": criterion.label} for criterion in CRITERIA.values()],
         "selected": state.layer,
         "overall": overall,
-        "note": note(state, rows),
+        "note": note(bench, state, rows),
         "footer": _footer(bench, state),
         "empty_curves": _empty_curves(bench, rows),
     }
@@ -56,7 +56,7 @@ def _overall_drop(known: heads.Accuracy | None, state: ExplorerState) -> dict[st
     return {"state": measuring, "value": 100 * known.drop, "half": half, "n": known.n, "total": known.total}
 
 
-def note(state: ExplorerState, rows: list[Row]) -> dict[str, Any] | None:
+def note(bench: pc.Workbench, state: ExplorerState, rows: list[Row]) -> dict[str, Any] | None:
     """Return the one line that needs doing: a refusal, else the layer that costs most above tolerance."""
     if state.notice:
         return {"text_parts": [{"text": state.notice}], "actions": []}
@@ -65,7 +65,9 @@ def note(state: ExplorerState, rows: list[Row]) -> dict[str, Any] | None:
         return None
     worst = min(above, key=lambda row: row["drop"]["value"])
     name, cost = worst["name"], worst["drop"]["value"]
-    limit = _largest_within(worst["curve"], state.tolerance, worst["steps"])
+    _, cells = curve_and_cells(bench, state, name)
+    limit = largest_within(cells, state.tolerance / 100, worst["steps"])
+    limit = limit if worst["steps"] else int(100 * limit + 1e-9) / 100
     over = f"{words.rounded(-cost - state.tolerance)} pt above tolerance."
     rest = f" alone costs {words.rounded(cost)} pt; it stays within tolerance up to {words.percent(limit, 0)}."
     use = {"kind": "edit", "changes": {name: {"sparsity": limit}}}
@@ -76,16 +78,6 @@ def note(state: ExplorerState, rows: list[Row]) -> dict[str, Any] | None:
             {"label": f"Use {words.percent(limit, 0)}", "command": use},
         ],
     }
-
-
-def _largest_within(curve: Row, tolerance: float, steps: list[float] | None) -> float:
-    levels, drops = curve["levels"], curve["drops"]
-    for k in range(1, len(levels)):
-        if drops[k] < -tolerance:
-            part = (-tolerance - drops[k - 1]) / (drops[k] - drops[k - 1])
-            found = levels[k - 1] + min(1.0, max(0.0, part)) * (levels[k] - levels[k - 1])
-            return float(max(s for s in steps if s <= found + 1e-9) if steps else int(100 * found) / 100)
-    return float(levels[-1])
 
 
 def _footer(bench: pc.Workbench, state: ExplorerState) -> str:

@@ -11,7 +11,7 @@ from pruning_core.granularities import GRANULARITIES
 from pruning_core.layers import Layer
 from pruning_core.plan import LayerPlan
 from pruning_core.ranking import refuses
-from pruning_core.sensitivity.cells import Cell
+from pruning_core.sensitivity.cells import Cell, drop_at
 
 Row = dict[str, Any]
 
@@ -170,22 +170,7 @@ def _drop(wish: LayerPlan, curve: Row | None, cells: tuple[Cell, ...]) -> Row:
         return {"state": "dense", "value": 0.0, "half": 0.0, "n": 0, "text": None}
     if curve is None:
         return {"state": "none", "value": None, "half": None, "n": 0, "text": "not measured"}
+    drop, half = drop_at(cells, wish.sparsity)
     exact = next((cell for cell in cells if abs(cell.sparsity - wish.sparsity) < 5e-5), None)
-    if exact is None:
-        value, half = interpolate(curve, wish.sparsity)
-        return {"state": "est", "value": value, "half": half, "n": min(c.tally.n for c in cells), "text": None}
-    low, high = exact.drop_interval
-    half = 50 * (high - low)
-    return {"state": "known", "value": 100 * exact.drop, "half": half, "n": exact.tally.n, "text": None}
-
-
-def interpolate(curve: Row, sparsity: float) -> tuple[float, float]:
-    """Return drop and half interval, in points, on the line through the measured levels; past the last one its own."""
-    levels = curve["levels"]
-    k = next((i for i, level in enumerate(levels) if level >= sparsity), len(levels) - 1) or 1
-    part = min(1.0, (sparsity - levels[k - 1]) / (levels[k] - levels[k - 1]))
-
-    def between(values: list[float]) -> float:
-        return values[k - 1] + part * (values[k] - values[k - 1])
-
-    return between(curve["drops"]), (between(curve["high"]) - between(curve["low"])) / 2
+    n = exact.tally.n if exact else min(cell.tally.n for cell in cells)
+    return {"state": "known" if exact else "est", "value": 100 * drop, "half": 100 * half, "n": n, "text": None}

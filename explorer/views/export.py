@@ -5,7 +5,7 @@ import streamlit as st
 from explorer import empty, state
 from explorer.exports import files, plan_table, python
 from explorer.present.headline import removes_something
-from explorer.sweeps import headline
+from explorer.slim import headline
 
 bench = state.workbench()
 if bench is None:

@@ -3,7 +3,9 @@
 import streamlit as st
 
 from explorer import empty, state
-from explorer.sweeps import headline, job_bar, results, toolbar
+from explorer.slim import headline
+from explorer.sweep_tools import job_bar, toolbar
+from explorer.sweeps import results
 
 bench = state.workbench()
 if bench is None:

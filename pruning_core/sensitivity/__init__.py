@@ -1,6 +1,6 @@
 """Sensitivity: what the model loses when one layer alone is pruned."""
 
-from pruning_core.sensitivity.cells import Cell, Sweep, Tally, largest_within
+from pruning_core.sensitivity.cells import Cell, Sweep, Tally, drop_at, largest_within
 from pruning_core.sensitivity.replay import Frontier, Replay
 from pruning_core.sensitivity.sweep import DEFAULT_LEVELS, Progress, Request, sweep, tally_of
 
@@ -13,6 +13,7 @@ __all__ = [
     "Request",
     "Sweep",
     "Tally",
+    "drop_at",
     "largest_within",
     "sweep",
     "tally_of",

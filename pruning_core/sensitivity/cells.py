@@ -142,3 +142,20 @@ def largest_within(cells: tuple[Cell, ...], tolerance: float, steps: tuple[float
             return level + (cell.sparsity - level) * (tolerance + drop) / (drop - cell.drop)
         level, drop = cell.sparsity, cell.drop
     return level
+
+
+def drop_at(cells: tuple[Cell, ...], sparsity: float) -> tuple[float, float]:
+    """Return drop and half of its interval at `sparsity`, on the line from dense through the cells; an estimate.
+
+    Past the last measured level that level's own figures stand, since nothing is known there.
+    """
+    before = (0.0, 0.0, 0.0)
+    for cell in sorted(cells, key=lambda cell: cell.sparsity):
+        low, high = cell.drop_interval
+        after = (cell.sparsity, cell.drop, (high - low) / 2)
+        if cell.sparsity >= sparsity:
+            part = (sparsity - before[0]) / (after[0] - before[0])
+            drop, half = (before[i] + part * (after[i] - before[i]) for i in (1, 2))
+            return drop, half
+        before = after
+    return before[1:]

@@ -8,7 +8,7 @@ import torch
 
 from pruning_core.errors import DataError, ModelError, PruningError
 from pruning_core.intervals import paired_difference, wilson
-from pruning_core.sensitivity import Cell, Sweep, Tally, largest_within, tally_of
+from pruning_core.sensitivity import Cell, Sweep, Tally, drop_at, largest_within, tally_of
 from pruning_core.sensitivity.answers import Answers
 
 A = Tally(n=10, correct=6, gained=1, lost=3, agreeing=6, loss=2.5, kl=0.5, labelled=True)
@@ -146,3 +146,15 @@ def test_largest_within_starts_from_the_dense_layer() -> None:
     assert largest_within((), 0.01) == 0.0
     assert largest_within((cell(0.4, -0.04),), 0.01) == pytest.approx(0.1)
     assert largest_within((cell(0.4, 0.02), cell(0.8, -0.02)), 0.0) == pytest.approx(0.6)
+
+
+def test_drop_at_lies_on_the_line_from_dense_through_the_cells() -> None:
+    cells = tuple(
+        Cell("fc1", level, level, Tally(n=100, correct=90 - lost, lost=lost, labelled=True), True)
+        for level, lost in ((0.6, 6), (0.2, 2))
+    )
+    halves = [(high - low) / 2 for low, high in (cell.drop_interval for cell in cells)]
+    assert drop_at(cells, 0.1) == (pytest.approx(-0.01), pytest.approx(halves[1] / 2))
+    assert drop_at(cells, 0.2) == (pytest.approx(-0.02), pytest.approx(halves[1]))
+    assert drop_at(cells, 0.4) == (pytest.approx(-0.04), pytest.approx((halves[0] + halves[1]) / 2))
+    assert drop_at(cells, 0.9) == (pytest.approx(-0.06), pytest.approx(halves[0])), "nothing is known past the last level"

@@ -1,0 +1,138 @@
+"""The job bar and the toolbar of the Sensitivity page."""
+
+from typing import Any
+
+import streamlit as st
+
+from explorer import jobs, state, work
+from explorer.controls import setting
+from explorer.figures import words
+from explorer.present.rows import option_value, request_for
+from pruning_core import Request
+from pruning_core.criteria import CRITERIA
+from pruning_core.granularities import GRANULARITIES
+from pruning_core.plan import LayerPlan
+from pruning_core.sensitivity import Sweep
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+POLL_SECONDS = 0.5
+
+
+def live() -> jobs.Job | None:
+    app = state.current()
+    return work.live_sweep(app.model or "", app.data)
+
+
+def job_bar() -> None:
+    """Draw progress, time left and Cancel of the sweep that runs on this model and data, whoever started it."""
+    job = live()
+    with st.container(key="job_bar", horizontal=True, vertical_alignment="center", gap="small"):
+        if job is None:  # the place stays, so that nothing below jumps to another one
+            st.caption(_last_words())
+            return
+        st.fragment(_progress, run_every=POLL_SECONDS)(job.id)
+        st.button("Cancel", key="cancel_sweep", on_click=job.cancel)
+
+
+def _last_words() -> str:
+    """Say how the last sweep of this model ended."""
+    app = state.current()
+    job = work.last_sweep(app.model or "", app.data)
+    if job is None:
+        return "No sweep runs. A sweep prunes each layer alone, at each level, and measures."
+    if job.state == "failed":
+        return job.error
+    total = job.progress.cells_total if job.progress else 0
+    done = job.progress.cells_done if job.progress else 0
+    if job.state == "stopped":
+        return f"Stopped at {done} of {total} cells. They are kept."
+    return f"{total} cells in {words.duration(job.seconds)}. Kept for next time."
+
+
+def _progress(job_id: str) -> None:
+    job = jobs.find(job_id)
+    if job is None or not job.live:
+        st.rerun()
+        return
+    progress = job.progress
+    if progress is None:
+        st.progress(0.0, text="Waiting for its turn" if job.state == "waiting" else "Preparing")
+        return
+    cell, left = progress.cell, words.duration(progress.seconds_left)
+    done = f"{progress.cells_done} of {progress.cells_total} cells · about {left} left"
+    st.progress(
+        min(1.0, progress.share), text=f"Measuring `{cell.layer}` at {words.percent(cell.sparsity, 0)} · {done}"
+    )
+
+
+def toolbar() -> None:
+    """Draw the choices of a sweep and its button."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="sweep_tools"):
+        st.subheader("How much can each layer lose?", width="stretch")
+        options = [(g.name, preset) for g in GRANULARITIES.values() for preset in g.presets]
+        labels = [GRANULARITIES[name].label_of(**preset) for name, preset in options]
+        chosen = st.selectbox(
+            "Granularity",
+            range(len(options)),
+            format_func=labels.__getitem__,
+            key="sweep_g",
+            width=130,
+            persist_state="session",
+        )
+        criterion = st.selectbox(
+            "Criterion",
+            list(CRITERIA),
+            format_func=lambda name: CRITERIA[name].label,
+            key="sweep_c",
+            width=150,
+            persist_state="session",
+        )
+        levels = st.multiselect(
+            "Levels",
+            LEVELS,
+            default=LEVELS,
+            format_func=lambda level: words.percent(level, 0),
+            key="sweep_l",
+            persist_state="session",
+            width=230,
+        )
+        total = len(state.workbench().dataset.validation)  # type: ignore[union-attr]
+        samples = st.number_input(
+            "Samples", 16, total, value=min(2000, total), step=100, key="sweep_n", width=120, persist_state="session"
+        )
+        name, preset = options[chosen]
+        wish = LayerPlan(granularity=name, criterion=criterion, settings=preset | _settings(name, criterion, preset))
+        request = request_for(wish, levels=tuple(levels), samples=int(samples))
+        state.view(sweep=request)
+        st.button(
+            _button_text(request),
+            type="primary",
+            key="start_sweep",
+            on_click=_start,
+            args=(request,),
+            disabled=not levels,
+        )
+
+
+def _settings(granularity: str, criterion: str, preset: dict[str, Any]) -> dict[str, Any]:
+    specs = GRANULARITIES[granularity].settings | CRITERIA[criterion].settings
+    if not specs:
+        return {}
+    with st.popover("Settings"):
+        key = option_value(granularity, preset) + criterion
+        return {name: setting(s, preset.get(name, s.default), f"sweep:{key}:{name}") for name, s in specs.items()}
+
+
+def _button_text(request: Request) -> str:
+    return "Sweeping" if live() else "Sweep again" if known(request) else "Sweep"
+
+
+def _start(request: Request) -> None:
+    app = state.current()
+    work.start_sweep(app.model or "", app.data or "", request)
+
+
+def known(request: Request) -> Sweep | None:
+    """Return what is known of this way of pruning."""
+    app = state.current()
+    return work.curves(app.model or "", app.data, request)

@@ -157,4 +157,4 @@ def test_drop_at_lies_on_the_line_from_dense_through_the_cells() -> None:
     assert drop_at(cells, 0.1) == (pytest.approx(-0.01), pytest.approx(halves[1] / 2))
     assert drop_at(cells, 0.2) == (pytest.approx(-0.02), pytest.approx(halves[1]))
     assert drop_at(cells, 0.4) == (pytest.approx(-0.04), pytest.approx((halves[0] + halves[1]) / 2))
-    assert drop_at(cells, 0.9) == (pytest.approx(-0.06), pytest.approx(halves[0])), "nothing is known past the last level"
+    assert drop_at(cells, 0.9) == (pytest.approx(-0.06), pytest.approx(halves[0]))  # nothing is known past the last

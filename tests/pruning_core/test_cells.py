@@ -33,6 +33,8 @@ def test_tally_of_counts_by_hand() -> None:
     pruned = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])  # answers 0 0 1 0
     tally = tally_of(pruned, dense, torch.tensor([0, 1, 1, 1]))
     assert (tally.n, tally.correct, tally.gained, tally.lost, tally.agreeing) == (4, 2, 1, 1, 2)
+    uneven = tally_of(pruned, dense, torch.tensor([0, 1, 0, 1]))
+    assert (uneven.correct, uneven.gained, uneven.lost) == (1, 0, 2)
     right, wrong = 0.126928, 2.126928  # -log of 1 / (1 + e^-2), and of 1 / (1 + e^2)
     assert tally.loss == pytest.approx(2 * right + 2 * wrong, abs=1e-5)
     assert tally.kl == pytest.approx(2 * 2 * (2 * 0.8807971 - 1), abs=1e-5)

@@ -146,6 +146,14 @@ def class_token(pick: Callable[[Tensor], Tensor]) -> tuple[nn.Module, Tensor]:
     return net, torch.randn(5, 7, 8)
 
 
+def one_head() -> tuple[nn.Module, Tensor]:
+    def use(n: Net, x: Tensor) -> Tensor:
+        heads = n.proj(x).reshape(x.shape[0], 7, 2, 4).transpose(1, 2)
+        return n.fc(F.scaled_dot_product_attention(heads, 2 * heads, 1 + heads)[:, 1, 2])
+
+    return Net(use, proj=nn.Linear(8, 8), fc=nn.Linear(4, 3)), torch.randn(5, 7, 8)
+
+
 NETS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     maker.__name__: maker
     for maker in (
@@ -159,9 +167,11 @@ NETS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
         grouped_and_transposed,
         norm_in_one_dimension,
         arithmetic_on_sizes,
+        one_head,
     )
 } | {
     "first token": lambda: class_token(lambda x: x[:, 0]),
+    "second token": lambda: class_token(lambda x: x[:, 1]),
     "last token": lambda: class_token(lambda x: x[:, -1]),
     "first and last token": lambda: class_token(lambda x: x[:, 0] + x[:, -1]),
     "mean of tokens": lambda: class_token(lambda x: x.mean(1)),

@@ -1,5 +1,7 @@
 """Loaded models, data and dense answers, shared by all sessions; nothing in them depends on a session's plan."""
 
+import gc
+from functools import cache
 from threading import Thread, main_thread
 
 import streamlit as st
@@ -15,7 +17,15 @@ def model(spec: str) -> pc.Model:
     """Return the model named `spec`, traced."""
     loaded = pc.load_model(spec)
     _ = loaded.graph, loaded.sha256
+    _set_imports_aside()
     return loaded
+
+
+@cache
+def _set_imports_aside() -> None:
+    """Spare the collector torch's half a million objects, once all of them are imported: they live for ever."""
+    gc.collect()
+    gc.freeze()
 
 
 @st.cache_resource(max_entries=MODELS_KEPT, show_spinner="Loading the data")

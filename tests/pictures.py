@@ -78,6 +78,9 @@ def go(page: Any, name: str) -> None:
 def sweep(page: Any) -> None:
     """Run a whole sweep and wait for its end."""
     go(page, "Sensitivity")
+    page.get_by_label("Samples").fill("500")
+    page.get_by_label("Samples").press("Enter")
+    sleep(2)
     page.get_by_role("button", name="Sweep", exact=True).click()
     page.get_by_text("Kept for next time").wait_for(timeout=600_000)
     sleep(2)

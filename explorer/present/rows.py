@@ -14,6 +14,7 @@ from pruning_core.ranking import refuses
 from pruning_core.sensitivity.cells import Cell, drop_at
 
 Row = dict[str, Any]
+MEASURED_FROM = 500  # examples; a curve of fewer is drawn as a preview
 
 
 def mixer_rows(bench: pc.Workbench, state: ExplorerState) -> list[Row]:
@@ -148,7 +149,7 @@ def curve_and_cells(bench: pc.Workbench, state: ExplorerState, name: str) -> tup
         "drops": drops,
         "low": [0.0, *(100 * cell.drop_interval[0] for cell in cells)],
         "high": [0.0, *(100 * cell.drop_interval[1] for cell in cells)],
-        "preview": any(cell.tally.n < len(bench.dataset.validation) for cell in cells) if bench.dataset else True,
+        "preview": any(cell.tally.n < min(MEASURED_FROM, bench.reference.n_examples) for cell in cells),
     }
     return curve, cells
 

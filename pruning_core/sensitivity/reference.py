@@ -58,6 +58,11 @@ class Reference:
         return tuple(order[a:b] for a, b in zip((0, *cuts), (*cuts, len(order)), strict=True))
 
     @property
+    def n_examples(self) -> int:
+        """Examples that a plan is measured on."""
+        return len(self._validation) if self.dataset else 0
+
+    @property
     def _validation(self) -> EvalData:
         if self.dataset is None:
             raise DataError("without data there is no accuracy; add data")

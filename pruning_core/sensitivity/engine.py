@@ -16,10 +16,11 @@ from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.answers import Answers
 from pruning_core.sensitivity.cells import Cell, Tally
 from pruning_core.sensitivity.replay import Replay
-from pruning_core.sensitivity.trust import check_replay
+from pruning_core.sensitivity.trust import EXAMPLES, check_replay
 
 PREVIEW = 64  # examples of the first block
-CHUNK = 128  # examples that walk the graph at a time
+CHUNKS = (64, 512)  # examples that walk the graph at a time, at least and at most
+CHUNK_BYTES = 4 << 20  # all values of a chunk, where the bounds allow: small ones stay in the processor's cache
 KEPT_BYTES = 256 << 20  # activations kept for one block
 
 
@@ -31,12 +32,19 @@ class Job:
     wishes: tuple[LayerPlan, ...]
 
 
+def chunk_size(replay: Replay) -> int:
+    """Return how many examples walk the graph at a time."""
+    fewest, most = CHUNKS
+    return min(most, max(fewest, CHUNK_BYTES // max(1, replay.example_bytes)))
+
+
 class Block:
     """Some examples, cut into chunks that walk the graph together."""
 
     def __init__(self, replay: Replay, data: EvalData, indices: NDArray[np.int64]) -> None:
         self.replay, self.n, self.peak_bytes = replay, len(indices), 0
-        parts = [indices[i : i + CHUNK] for i in range(0, self.n, CHUNK)]
+        chunk = chunk_size(replay)
+        parts = [indices[i : i + chunk] for i in range(0, self.n, chunk)]
         with torch.inference_mode():
             self.frontiers = [replay.start(data.batch(part)) for part in parts]
             all_fit = replay.example_bytes * self.n <= KEPT_BYTES  # then the dense values are computed once, not twice
@@ -89,14 +97,15 @@ class Engine:
 
     def _blocks(self) -> Iterator[Block]:
         order = torch.randperm(len(self.data), generator=torch.Generator().manual_seed(0)).numpy()
-        check_replay(self.model, self.replay, self.data.batch(order[:PREVIEW]))
+        check_replay(self.model, self.replay, self.data.batch(order[:EXAMPLES]))
         start, size = 0, PREVIEW
         while start < len(order) and not self.cancelled():
             block = Block(self.replay, self.data, order[start : start + size])
             self.dense += block.dense
             yield block
             start += size
-            size = max(CHUNK, int(KEPT_BYTES / max(1, block.peak_bytes / block.n)) // CHUNK * CHUNK)
+            chunk = chunk_size(self.replay)
+            size = max(chunk, int(KEPT_BYTES / max(1, block.peak_bytes / block.n)) // chunk * chunk)
 
     def _measure(self, block: Block, name: str, wish: LayerPlan) -> Cell:
         mask, key = self.ranking.mask(name, wish), (name, wish.sparsity)

@@ -149,8 +149,9 @@ def test_shares_grow_to_one_and_follow_the_work(small: Model) -> None:
 def test_memory_bounds_the_blocks_and_changes_no_figure(small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     _, expected = record(small, examples(600))
     monkeypatch.setattr(engine, "KEPT_BYTES", 1)
+    monkeypatch.setattr(engine, "CHUNKS", (100, 100))
     seen, result = record(small, examples(600))
-    assert {b.cell.tally.n - a.cell.tally.n for a, b in zip(seen[:18], seen[18:], strict=False)} == {engine.CHUNK}
+    assert {b.cell.tally.n - a.cell.tally.n for a, b in zip(seen[:18], seen[18:], strict=False)} == {100}
     assert [counts(cell) for cell in result.cells] == [counts(cell) for cell in expected.cells]
 
 

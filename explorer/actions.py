@@ -179,13 +179,16 @@ def headline_command() -> None:
 
 
 def headline_tick() -> None:
-    """The headline asks for news: more examples, or a job's result."""
+    """The headline asks for news: more examples, or a job's result.
+
+    Its own fragment is drawn anyway. Asking for that here would lose a click on another page that comes meanwhile.
+    """
     app, bench = state.current(), state.workbench()
     if not state.sent("headline", "tick") or bench is None:
         return
     finished = bench.dataset is None or bench.refine(REFINE_SECONDS).done
-    follow = finished or work.live_sweep(app.model or "", app.data)
-    state.refresh("headline", *(["mixer"] if follow else []))
+    if finished or work.live_sweep(app.model or "", app.data):
+        state.refresh("headline", "mixer")
 
 
 def show_tab(index: int) -> None:

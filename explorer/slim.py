@@ -19,9 +19,9 @@ def headline() -> None:
 
 def _tick() -> None:
     bench = state.workbench()
-    if bench and bench.dataset:
-        bench.refine(REFINE_SECONDS)
-    state.refresh("headline")
+    measuring = bench and bench.dataset and not (bench.started and bench.estimate().done)
+    if measuring and bench.refine(REFINE_SECONDS).done:
+        st.rerun()  # the rest of the page tells what was measured, too
 
 
 def _headline_command() -> None:
@@ -30,3 +30,4 @@ def _headline_command() -> None:
         work.start_latency(app.model or "", app.data, app.plan)
     elif sent and sent["kind"] in ("undo", "redo"):
         (state.undo if sent["kind"] == "undo" else state.redo)()
+        st.rerun()

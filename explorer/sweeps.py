@@ -128,3 +128,4 @@ def _use(limits: dict[str, float], request: Request) -> None:
         state.view(limits_plan=state.current().plan.to_json())
     except PruningError as error:
         state.change(notice=str(error))
+    state.refresh("headline", "sweep_results")

@@ -141,10 +141,18 @@ function paintActions(root, data) {
 
 // While examples are measured or a job runs, Python asks to be asked again. An answer that does not come is asked for anew.
 const ANSWER_WITHIN = 3000;
+// A question that follows a click on another page names the old page, and Streamlit would then stay there.
+let quietUntil = 0;
+window.addEventListener('click', (event) => {
+  if (event.composedPath().some((element) => element.matches?.('a[href]'))) quietUntil = Date.now() + ANSWER_WITHIN;
+}, true);
+
 function askAgain(headline, data, setTriggerValue) {
   clearTimeout(headline.timer);
   if (data.refresh == null) return;
   const ask = () => {
+    const quiet = quietUntil - Date.now();
+    if (quiet > 0) { headline.timer = setTimeout(ask, quiet); return; }
     setTriggerValue('tick', { at: Date.now() });
     headline.timer = setTimeout(ask, ANSWER_WITHIN);
   };
@@ -171,6 +179,7 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   let headline = headlines.get(parentElement);
   if (!headline || headline.shape !== shape) {
     headline?.leave();
+    quietUntil = 0;
     headline = { ...build(parentElement, data, (command) => headlines.get(parentElement).send(command)), shape };
     headlines.set(parentElement, headline);
     const { root } = headline, forget = undoFromAnywhere(headline);

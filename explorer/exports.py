@@ -50,17 +50,19 @@ def _waiting(job_id: str) -> None:
 def _downloads(result: work.Exported) -> None:
     st.markdown(_certificate(result))
     for path in result.files:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            figure, unit = words.size(path.stat().st_size)
+        button, caption = st.columns([190, 440], vertical_alignment="center", gap="small")
+        figure, unit = words.size(path.stat().st_size)
+        with button:
             st.download_button(
                 path.name,
                 path.read_bytes(),
                 path.name,
                 MIME.get(path.suffix, "application/octet-stream"),
                 key=f"download:{path.name}",
-                width=190,
+                width="stretch",
                 on_click="ignore",
             )
+        with caption:
             st.caption(f"{figure} {unit} · {_what(path)}")
 
 

@@ -15,12 +15,12 @@ from urllib.request import urlopen
 DOCS = Path(__file__).parents[1] / "docs"
 SAMPLE = "resnet_fashion"
 PLAN = {
-    "layers.0.conv1": 0.4,
-    "layers.1.conv1": 0.6,
-    "layers.2.conv1": 0.7,
-    "layers.2.conv2": 0.86,
-    "layers.3.conv2": 0.8,
-    "layers.4.conv1": 0.75,
+    "layers.0.conv1": 0.3,
+    "layers.1.conv1": 0.4,
+    "layers.2.conv1": 0.6,
+    "layers.2.conv2": 0.78,
+    "layers.3.conv2": 0.6,
+    "layers.4.conv1": 0.5,
 }
 
 
@@ -78,9 +78,6 @@ def go(page: Any, name: str) -> None:
 def sweep(page: Any) -> None:
     """Run a whole sweep and wait for its end."""
     go(page, "Sensitivity")
-    page.get_by_label("Samples").fill("500")
-    page.get_by_label("Samples").press("Enter")
-    sleep(2)
     page.get_by_role("button", name="Sweep", exact=True).click()
     page.get_by_text("Kept for next time").wait_for(timeout=600_000)
     sleep(2)
@@ -106,7 +103,8 @@ def tour(page: Any, theme: str, first: bool) -> None:
     page.locator(".metric.latency button").click()
     page.locator(".metric.latency", has_text="dense").wait_for(timeout=120_000)
     page.locator('.rw[data-layer="layers.2.conv1"] .nm').click()
-    page.locator(".body").first.evaluate("(body) => { body.scrollTop = 0; }")
+    up = "(row) => { for (let e = row.parentElement; e; e = e.parentElement) e.scrollTop = 0; }"
+    page.locator(".mixer .rw").first.evaluate(up)
     take(page, f"explore_{theme}")
     go(page, "Sensitivity")
     take(page, f"sensitivity_{theme}")

@@ -53,7 +53,8 @@ def masks_for(
     """Return the mask (out, in, *kernel) of every layer that loses something; `data` calibrates criteria."""
     ranking = ranking or Ranking(model, data)
     check(plan, model, ranking)
-    wishes = {name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}
+    in_order = [layer.name for layer in model.graph.layers if layer.name in plan.layers]  # so ties follow no edit's order
+    wishes = {name: plan.layers[name] for name in in_order if plan.layers[name].sparsity > 0}
     shared = _competing(wishes, ranking) if plan.scope == "model" else {}
     result = {name: ranking.mask(name, wish) for name, wish in wishes.items() if name not in shared}
     result |= _compete(shared, ranking)
@@ -95,10 +96,8 @@ def _compete(wishes: dict[str, LayerPlan], ranking: Ranking) -> dict[str, Tensor
         return {}
     _check_comparable(wishes)
     layouts = {name: ranking.layout(name, wish) for name, wish in wishes.items()}
-    scores = torch.cat([ranking.scores(n, w).flatten() / layouts[n].block_size for n, w in wishes.items()])
-    sizes = torch.cat([torch.full((layout.blocks_per_arena,), layout.block_size) for layout in layouts.values()])
     budget = round(sum(wish.sparsity * prod(layouts[name].view) for name, wish in wishes.items()))
-    keep = _keep_within(scores, sizes, budget)
+    keep = ranking.removed_up_to(wishes) > budget
     result = {}
     parts = torch.split(keep, [layout.blocks_per_arena for layout in layouts.values()])
     for (name, layout), part in zip(layouts.items(), parts, strict=True):
@@ -117,12 +116,3 @@ def _check_comparable(wishes: dict[str, LayerPlan]) -> None:
                 f"{name}: scope 'model' ranks all layers together, but it is scored by '{wish.criterion}' and "
                 f"'{first[0]}' by '{first[1].criterion}'; choose one criterion, lock one of them, or use scope 'layer'"
             )
-
-
-def _keep_within(scores: Tensor, sizes: Tensor, budget: int) -> Tensor:
-    """Remove the weakest blocks as long as no more than `budget` weights go; ties keep the lowest index."""
-    weakest_first = masks.ranks(scores).long().argsort(descending=True)
-    removed = weakest_first[sizes[weakest_first].cumsum(0) <= budget]
-    keep = torch.ones(len(scores), dtype=torch.bool)
-    keep[removed] = False
-    return keep

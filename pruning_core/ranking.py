@@ -1,7 +1,7 @@
 """Rank once, compare per move: blocks are ranked once per way of scoring; a move only compares ranks with a count."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from threading import Lock, RLock
 
 import torch
@@ -68,6 +68,14 @@ class Ranking:
         """Return the block ranks (arenas, blocks) int32 of layer `name`, computed once."""
         return self._cached(("ranks", *_way(name, wish)), lambda: masks.ranks(self.scores(name, wish)))
 
+    def removed_up_to(self, wishes: Mapping[str, LayerPlan]) -> Tensor:
+        """Return for each block of several layers how many weights go when it and all weaker ones go; computed once.
+
+        Blocks are ranked together by score per weight, ties from the highest index on; (blocks of all layers,) int64.
+        """
+        ways = tuple(_way(name, wish) for name, wish in wishes.items())
+        return self._cached(("together", ways), lambda: self._rank_together(wishes))
+
     def mask(self, name: str, wish: LayerPlan) -> Tensor:
         """Return the mask (out, in, *kernel) of layer `name` alone."""
         keep = masks.below(self.ranks(name, wish), self.n_keep(name, wish))
@@ -102,6 +110,15 @@ class Ranking:
                 return criterion.block_scores(self.model.graph.weight(name), stats, layout, **settings)
         except CriterionError as error:
             raise CriterionError(f"{name}: {error}") from None
+
+    def _rank_together(self, wishes: Mapping[str, LayerPlan]) -> Tensor:
+        layouts = {name: self.layout(name, wish) for name, wish in wishes.items()}
+        scores = torch.cat([self.scores(n, w).flatten() / layouts[n].block_size for n, w in wishes.items()])
+        sizes = torch.cat([torch.full((layout.blocks_per_arena,), layout.block_size) for layout in layouts.values()])
+        weakest_first = torch.sort(scores, descending=True, stable=True).indices.flip(0)
+        removed = torch.empty_like(sizes)
+        removed[weakest_first] = sizes[weakest_first].cumsum(0)
+        return removed
 
     def _cached(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
         with self._lock:

@@ -53,7 +53,8 @@ def masks_for(
     """Return the mask (out, in, *kernel) of every layer that loses something; `data` calibrates criteria."""
     ranking = ranking or Ranking(model, data)
     check(plan, model, ranking)
-    in_order = [layer.name for layer in model.graph.layers if layer.name in plan.layers]  # so ties follow no edit's order
+    # in the model's order, so that ties do not depend on the order of edits
+    in_order = [layer.name for layer in model.graph.layers if layer.name in plan.layers]
     wishes = {name: plan.layers[name] for name in in_order if plan.layers[name].sparsity > 0}
     shared = _competing(wishes, ranking) if plan.scope == "model" else {}
     result = {name: ranking.mask(name, wish) for name, wish in wishes.items() if name not in shared}

@@ -1,4 +1,4 @@
-"""The README's pictures, taken from the running app: `python -m tests.pictures` takes them anew."""
+"""The README's pictures, taken from the running app: `python -m tests.pictures [light] [dark]` takes them anew."""
 
 import os
 import socket
@@ -122,10 +122,11 @@ def main() -> None:
     chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
     with server(SAMPLE) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for theme in ("light", "dark"):
+        themes = sys.argv[1:] or ["light", "dark"]
+        for theme in themes:
             page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=theme)
             page.goto(address)
-            tour(page, theme, first=theme == "light")
+            tour(page, theme, first=theme == themes[0])
             page.close()
         browser.close()
 

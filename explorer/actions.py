@@ -181,14 +181,21 @@ def headline_command() -> None:
 def headline_tick() -> None:
     """The headline asks for news: more examples, or a job's result.
 
-    Its own fragment is drawn anyway. Asking for that here would lose a click on another page that comes meanwhile.
+    Its own fragment is drawn anyway; what else follows is drawn by `follow_up`.
     """
     app, bench = state.current(), state.workbench()
     if not state.sent("headline", "tick") or bench is None:
         return
     finished = bench.dataset is None or bench.refine(REFINE_SECONDS).done
     if finished or work.live_sweep(app.model or "", app.data):
-        state.refresh("headline", "mixer")
+        state.view(measured=True)
+
+
+def follow_up() -> None:
+    """Draw the rest of the page after a measurement. Asked for in a callback it would lose a click on another page."""
+    if state.current().view.get("measured"):
+        state.view(measured=False)
+        state.refresh()
 
 
 def show_tab(index: int) -> None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer import state, work
-from explorer.actions import REFINE_SECONDS
+from explorer.actions import REFINE_SECONDS, follow_up
 from explorer.components import declare
 from explorer.present.headline import headline as headline_data
 
@@ -15,13 +15,14 @@ def headline() -> None:
     if bench:
         data = headline_data(bench, state.current(), form="slim")
         declare("headline")(key="headline_slim", data=data, on_tick_change=_tick, on_command_change=_headline_command)
+        follow_up()
 
 
 def _tick() -> None:
     bench = state.workbench()
     measuring = bench and bench.dataset and not (bench.started and bench.estimate().done)
     if measuring and bench.refine(REFINE_SECONDS).done:
-        st.rerun()  # the rest of the page tells what was measured, too
+        state.view(measured=True)
 
 
 def _headline_command() -> None:

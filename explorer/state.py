@@ -57,9 +57,9 @@ def view(**options: Any) -> ExplorerState:
 
 
 def refresh(*fragments: str) -> None:
-    """End a callback by drawing these fragments anew; the whole page where one of them was never drawn to its end."""
+    """Draw these fragments anew; the whole page where none is named or one of them was never drawn to its end."""
     try:
-        st.rerun(list(fragments))
+        st.rerun(list(fragments) or "app")
     except StreamlitAPIException:
         st.rerun()
 

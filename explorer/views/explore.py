@@ -21,6 +21,7 @@ def headline() -> None:
             on_command_change=actions.headline_command,
             on_tick_change=actions.headline_tick,
         )
+        actions.follow_up()
 
 
 @st.fragment(key="mixer")

@@ -1,0 +1,126 @@
+"""What the components are told: rows, menus, notices and limits, from a real model and cells made by hand."""
+
+import pytest
+
+import pruning_core as pc
+from explorer import resources, work
+from explorer.present import mixer, rows, sweeps
+from explorer.state import ExplorerState
+from pruning_core import Request
+from pruning_core.plan import LayerPlan, Plan
+from pruning_core.sensitivity.cells import Cell, Sweep, Tally
+
+LENET = "lenet_300_100"
+FINE = Request()
+
+
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "_curves", {})
+
+
+@pytest.fixture(scope="module")
+def bench() -> pc.Workbench:
+    reference = resources.reference(LENET, "mnist")
+    return pc.Workbench(reference.model, reference=reference)
+
+
+def cell(layer: str, sparsity: float, lost: int, n: int = 2000) -> Cell:
+    """A cell that loses `lost` of 1,000 examples."""
+    tally = Tally(n=n, correct=n - lost * n // 1000, lost=lost * n // 1000, labelled=True)
+    return Cell(layer, sparsity, sparsity, tally, True)
+
+
+def known(*cells: Cell, request: Request = FINE) -> Sweep:
+    about = Sweep(LENET, "mnist", 2000, None, None, request.granularity, request.criterion, {}, False, (), 0, {})
+    work._keep(work.curve_key(LENET, "mnist", request), about, cells)
+    found = work.curves(LENET, "mnist", request)
+    assert found is not None
+    return found
+
+
+def state_with(**layers: LayerPlan) -> ExplorerState:
+    return ExplorerState(model=LENET, data="mnist", plan=Plan(layers=layers))
+
+
+@pytest.mark.parametrize(
+    ("granularity", "settings", "value"),
+    [("fine_grained", {}, "fine_grained"), ("n_m", {"n": 2, "m": 4}, "n_m?m=4&n=2"), ("x", {"way": "in"}, "x?way=in")],
+)
+def test_a_menu_value_names_a_granularity_with_its_settings(granularity: str, settings: dict, value: str) -> None:
+    assert rows.option_value(granularity, settings) == value
+    assert rows.from_option(value) == (granularity, settings)
+
+
+def test_a_layer_is_described_by_kind_and_shape() -> None:
+    graphs = [resources.model(name).graph for name in (LENET, "mobilenet_fashion")]
+    assert [rows.kind(layer) for layer in graphs[0].layers] == [
+        "linear · 784 → 300",
+        "linear · 300 → 100",
+        "linear · 100 → 10",
+    ]
+    kinds = {rows.kind(layer).split(" ")[0] for layer in graphs[1].layers}
+    assert kinds == {"conv", "depthwise", "linear"}
+
+
+def test_a_row_without_cells_is_not_measured_and_a_dense_one_is_dense(bench: pc.Workbench) -> None:
+    first, second, _ = rows.mixer_rows(bench, state_with(fc1=LayerPlan(sparsity=0.5), fc2=LayerPlan(sparsity=0.0)))
+    assert (first["curve"], first["drop"]["state"], first["drop"]["text"]) == (None, "none", "not measured")
+    assert second["drop"]["state"] == "dense"
+
+
+def test_a_drop_between_two_cells_is_an_estimate_and_at_a_cell_it_is_known(bench: pc.Workbench) -> None:
+    known(cell("fc1", 0.4, 10), cell("fc1", 0.6, 30))
+    for sparsity, state, value in ((0.5, "est", -2.0), (0.6, "known", -3.0), (0.2, "est", -0.5)):
+        others = LayerPlan(sparsity=0.1)
+        row = rows.mixer_rows(bench, state_with(fc1=LayerPlan(sparsity=sparsity), fc2=others))[0]
+        assert (row["drop"]["state"], row["drop"]["value"]) == (state, pytest.approx(value))
+    assert row["curve"]["levels"] == [0.0, 0.4, 0.6]
+
+
+def test_a_granularity_that_does_not_fit_says_why_in_its_menu(bench: pc.Workbench) -> None:
+    row = rows.mixer_rows(bench, state_with())[0]
+    menu = {option["label"]: option.get("disabled") for option in row["granularities"]}
+    assert menu["2:4"] is None
+    assert "no kernels" in menu["Kernel"]
+    assert {option["value"]: option.get("disabled") for option in row["criteria"]}[
+        "bn_scale"
+    ] == "no batch norm follows"
+
+
+def test_the_notice_names_the_worst_layer_and_a_sparsity_that_mends_it(bench: pc.Workbench) -> None:
+    known(cell("fc1", 0.4, 0), cell("fc1", 0.8, 40), cell("fc2", 0.4, 0), cell("fc2", 0.8, 20))
+    state = state_with(fc1=LayerPlan(sparsity=0.8), fc2=LayerPlan(sparsity=0.8))
+    note = mixer.note(bench, state, rows.mixer_rows(bench, state))
+    assert note is not None
+    assert "".join(part["text"] for part in note["text_parts"]) == (
+        "3.0 pt above tolerance. fc1 alone costs 4.0 pt; it stays within tolerance up to 50 %."
+    )
+    assert note["actions"][1]["command"] == {"kind": "edit", "changes": {"fc1": {"sparsity": 0.5}}}
+    mild = state_with(fc1=LayerPlan(sparsity=0.4))
+    assert mixer.note(bench, mild, rows.mixer_rows(bench, mild)) is None
+
+
+def test_limits_are_whole_percents_on_the_line_through_the_cells(bench: pc.Workbench) -> None:
+    found = known(cell("fc1", 0.4, 0), cell("fc1", 0.7, 15), cell("fc2", 0.4, 2), cell("fc3", 0.4, 400))
+    limits = sweeps.limits(bench, found, Request(), 1.0)
+    assert limits == {"fc1": 0.6, "fc2": 0.4, "fc3": 0.01}
+
+
+def test_the_limit_of_a_pattern_is_all_or_nothing(bench: pc.Workbench) -> None:
+    request = Request(granularity="n_m", settings={"n": 2, "m": 4})
+    found = known(cell("fc1", 0.5, 5), cell("fc2", 0.5, 50), request=request)
+    assert sweeps.limits(bench, found, request, 1.0) == {"fc1": 0.5, "fc2": 0.0}
+    assert sweeps.levels(found, bench, request, live=True) == [0.5]
+
+
+def test_the_columns_of_a_running_sweep_are_those_that_come(bench: pc.Workbench) -> None:
+    request = Request(levels=(0.3, 0.6))
+    found = known(cell("fc1", 0.5, 5))
+    assert sweeps.levels(found, bench, request, live=False) == [0.5]
+    assert sweeps.levels(found, bench, request, live=True) == [0.3, 0.5, 0.6]
+
+
+def test_the_first_curves_are_those_of_the_layers_that_lose_most() -> None:
+    found = known(cell("fc1", 0.5, 10), cell("fc2", 0.5, 90), cell("fc3", 0.5, 40))
+    assert sweeps.default_layers(found, 2) == ["fc2", "fc3"]

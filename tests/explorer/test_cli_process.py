@@ -107,6 +107,7 @@ def test_ctrl_c_ends_a_process_with_130_and_no_traceback() -> None:
     interrupted = "update = lambda *_: os.kill(os.getpid(), signal.SIGINT)"
     code = f"""
 import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 from explorer.cli import main
 from explorer.commands import sensitivity
 {interrupted}

@@ -52,6 +52,7 @@ def serve(
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
+        "global.minCachedMessageSize": 1e12,  # a message named by hash that the page does not hold ends in a dialog
         "runner.postScriptGC": False,  # a full collection after every rerun: 0.27 s with torch loaded, measured
     }
     if not open_browser:

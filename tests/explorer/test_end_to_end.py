@@ -88,7 +88,7 @@ def open_app_fixture(server: str, chromium: Any) -> Iterator[Open]:
     for context in contexts:
         for page in context.pages:
             assert page.get_by_test_id("stException").count() == 0
-            assert page.get_by_role("dialog").filter(visible=True).count() == 0
+            assert page.get_by_role("dialog").filter(visible=True).all_inner_texts() == []
         context.close()
     assert not wrong
 

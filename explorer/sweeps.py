@@ -88,7 +88,7 @@ def _selected(app: state.ExplorerState, known: Sweep) -> None:
     chosen = _compared(app, known)
     st.markdown(f"**Selected layers** {len(chosen)} of {len({cell.layer for cell in known.cells})}")
     lines = [present.curve_line(known, name) for name in chosen]
-    figure = curves.sensitivity_curves(lines, app.tolerance)
+    figure = curves.sensitivity_curves(lines, app.tolerance, dark=st.context.theme.type == "dark")
     st.plotly_chart(figure, key="sweep_curves", config={"displayModeBar": False}, alt=curves.describe(lines))
 
 

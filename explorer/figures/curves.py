@@ -10,6 +10,8 @@ from explorer.figures import words
 MARKERS = ("circle", "square", "triangle-up", "diamond", "cross")
 DASHES = ("solid", "7px,3px", "2px,3px", "9px,3px,2px,3px", "solid")
 COLORS = ("#2f55d4", "#b85600", "#0b7a66", "#9b2f8c", "#7f8896")
+DARK_COLORS = ("#93aaff", "#e8863a", "#5fcdb4", "#e08ad2", "#8d96a5")
+TOLERANCE_COLOR = "#7f8896"  # 3:1 on both backgrounds
 HEIGHT = 330
 
 
@@ -24,11 +26,11 @@ class Line:
     high: tuple[float, ...]
 
 
-def sensitivity_curves(lines: list[Line], tolerance: float) -> go.Figure:
+def sensitivity_curves(lines: list[Line], tolerance: float, dark: bool = False) -> go.Figure:
     """Draw the lines; the axis ends at 12 tolerances below zero and curves are cut there, never clamped."""
-    figure = go.Figure()
+    figure, colors = go.Figure(), DARK_COLORS if dark else COLORS
     for i, line in enumerate(lines):
-        color = COLORS[i % len(COLORS)]
+        color = colors[i] if i < len(colors) else colors[-1]
         percent = [100 * level for level in line.levels]
         _band(figure, line, percent, color)
         figure.add_scatter(
@@ -42,7 +44,7 @@ def sensitivity_curves(lines: list[Line], tolerance: float) -> go.Figure:
         )
     figure.add_hline(
         y=-tolerance,
-        line={"dash": "dash", "width": 1},
+        line={"dash": "dash", "width": 1, "color": TOLERANCE_COLOR},
         annotation_text=f"tolerance {tolerance:.1f} pt",
         annotation_position="bottom left",
     )

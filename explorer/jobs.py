@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from pruning_core import PruningError
+from pruning_core.errors import Cancelled
 
 JOBS_KEPT = 200
 
@@ -105,6 +106,8 @@ def _run(job: Job, work: Callable[[Job], Any]) -> None:
     try:
         job.result = work(job)
         job.state = "stopped" if job.cancelled() else "done"
+    except Cancelled:
+        job.state = "stopped"
     except PruningError as error:
         job.state, job.error = "failed", str(error)
     except Exception:

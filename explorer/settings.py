@@ -9,6 +9,7 @@ class Settings:
 
     model: str | None = None
     data: str | None = None
+    local: bool = True  # only this machine reaches the server
 
 
 SETTINGS = Settings()

@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 import pruning_core as pc
+import sample_models
 from explorer import resources
 from explorer.settings import SETTINGS
 from pruning_core.plan import Plan
@@ -219,7 +220,12 @@ def _tolerance(value: Any) -> float:
 
 def _from_link() -> ExplorerState:
     if "s" in st.query_params:
-        return _opened(from_link(st.query_params["s"]))
+        state = from_link(st.query_params["s"])
+        offered = (None, SETTINGS.data, *sample_models.DATASETS)
+        if not SETTINGS.local and state.data not in offered:  # a stranger's link must not read files of the server
+            notice = f"This server does not offer the data '{state.data}'; start it with --data to use a file."
+            return ExplorerState(notice=notice)
+        return _opened(state)
     if SETTINGS.model:
         return _opened(ExplorerState(model=SETTINGS.model, data=SETTINGS.data), own_data=True)
     return ExplorerState()

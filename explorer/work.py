@@ -131,9 +131,9 @@ def start_export(model: str, data: str | None, plan: Plan) -> Job:
     def work(job: Job) -> Exported:
         reference = resources.reference(model, data)
         dataset = reference.dataset
-        folder = Path(tempfile.mkdtemp(prefix="pruning-explorer-"))
         test, calibration = (dataset.test, dataset.calibration) if dataset else (None, None)
         report = _report(job, reference, plan) if dataset else None
+        folder = Path(tempfile.mkdtemp(prefix="pruning-explorer-"))
         files = export(reference.model, plan, folder, test, calibration=calibration, report=report)
         written = next((path for path in files if path.name == "report.json"), None)
         return Exported(tuple(files), json.loads(written.read_text("utf-8")) if written else {})

@@ -333,3 +333,13 @@ def test_a_workbench_is_kept_until_model_or_data_change() -> None:
 def test_a_program_that_ends_while_weights_are_ranked_ends_well() -> None:
     code = f"from explorer import resources; resources.reference({LENET!r}, None)"
     assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL, timeout=120).returncode == 0
+
+
+@pytest.mark.parametrize(("local", "word"), [(True, "cannot read"), (False, "does not offer")])
+def test_a_link_names_no_file_of_a_server_that_others_reach(
+    monkeypatch: pytest.MonkeyPatch, local: bool, word: str
+) -> None:
+    monkeypatch.setattr(SETTINGS, "local", local)
+    link = state.to_link(ExplorerState(model=LENET, data="not_there.npz"))
+    with session(link):
+        assert word in state.current().notice

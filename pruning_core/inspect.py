@@ -22,8 +22,8 @@ def inspect(model: Model) -> dict[str, Any]:
 
 
 def fitting(shape: Shape) -> dict[str, list[str]]:
-    """Return the labels that fit a weight (out, in, *kernel), by granularity: `{"n_m": ["2:4", "1:4"]}`."""
-    labels = {name: _fitting_labels(member, shape) for name, member in GRANULARITIES.items()}
+    """Return the labels that fit a weight (out, in, *kernel) alone, by granularity: `{"n_m": ["2:4", "1:4"]}`."""
+    labels = {name: _fitting_labels(m, shape) for name, m in GRANULARITIES.items() if m.structure is None}
     return {name: fit for name, fit in labels.items() if fit}
 
 

@@ -19,6 +19,7 @@ PRESETS = [
     for name, member in GRANULARITIES.items()
     for preset in member.presets
 ]
+CUTS = [m for m in GRANULARITIES.values() if m.structure is None]  # those that cut a weight alone
 unhurried = settings(deadline=None, max_examples=100)
 
 
@@ -40,7 +41,7 @@ def test_labels_are_filled_in(member: Granularity, preset: dict[str, object]) ->
     assert "{" not in label
 
 
-@pytest.mark.parametrize(("member", "preset"), PRESETS)
+@pytest.mark.parametrize(("member", "preset"), [p for p in PRESETS if p.values[0] in CUTS])
 def test_a_preset_fits_an_ordinary_convolution(member: Granularity, preset: dict[str, object]) -> None:
     layout = member.layout(CONV_THAT_FITS, **preset)
     assert layout.n_arenas * layout.blocks_per_arena * layout.block_size == prod(CONV_THAT_FITS)
@@ -48,7 +49,7 @@ def test_a_preset_fits_an_ordinary_convolution(member: Granularity, preset: dict
 
 @unhurried
 @given(
-    way=st.sampled_from([(m, p) for m in GRANULARITIES.values() for p in m.presets]),
+    way=st.sampled_from([(m, p) for m in CUTS for p in m.presets]),
     shape=st.lists(st.integers(1, 9), min_size=2, max_size=5).map(tuple),
 )
 def test_a_layout_tiles_the_weight_exactly_or_is_refused(
@@ -107,6 +108,22 @@ def test_two_of_four_competes_in_arenas_of_four_inputs() -> None:
 def test_refusals_say_what_would_fit(name: str, shape: tuple[int, ...], preset: dict[str, int], message: str) -> None:
     with pytest.raises(GranularityError, match=f"^{re.escape(message)}"):
         GRANULARITIES[name].layout(shape, **preset)
+
+
+@pytest.mark.parametrize("member", [m for m in MEMBERS if m.values[0] not in CUTS])
+def test_structures_have_no_layout_of_a_weight_alone(member: Granularity) -> None:
+    with pytest.raises(GranularityError, match=f"^the units of {member.name} come from the coupled layers"):
+        member.layout(CONV_THAT_FITS)
+
+
+def test_structures_are_named_by_what_they_take_out() -> None:
+    structures = {name: (m.structure, m.label) for name, m in GRANULARITIES.items() if m.structure}
+    assert structures == {
+        "output_channel": ("output", "Channel"),
+        "input_channel": ("input", "Input channel"),
+        "head": ("head", "Head"),
+        "layer": ("branch", "Layer"),
+    }
 
 
 @pytest.mark.parametrize(("preset", "label"), [({}, "2:4"), ({"n": 1, "m": 8}, "1:8"), ({"m": 16}, "2:16")])

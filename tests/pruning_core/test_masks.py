@@ -17,7 +17,7 @@ SHAPES = st.one_of(
     st.tuples(st.sampled_from([1, 2, 4, 8]), st.sampled_from([1, 3, 4, 8]), st.integers(1, 3), st.integers(1, 3)),
     st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 5)),
 )
-WAYS = [(name, preset) for name, member in GRANULARITIES.items() for preset in member.presets]
+WAYS = [(name, preset) for name, m in GRANULARITIES.items() for preset in m.presets if m.structure is None]
 WAYS += [("n_m", {"n": 2, "m": 4, "layout": "flat"})]
 
 

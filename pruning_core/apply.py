@@ -1,18 +1,18 @@
 """From plan to masks to a masked copy of the model; the input model is never changed."""
 
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from pruning_core import masks
 from pruning_core.data import EvalData
 from pruning_core.errors import PlanError, WrongModel
+from pruning_core.granularities import GRANULARITIES
 from pruning_core.layers import tensor_at
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, ModelId, Plan
-from pruning_core.ranking import Ranking, why_not
+from pruning_core.ranking import Change, Ranking, why_not
 
 
 def plan_for(model: Model, **fields: object) -> Plan:
@@ -45,45 +45,135 @@ def check(plan: Plan, model: Model, ranking: Ranking | None = None) -> None:
     ranking = ranking or Ranking(model)
     for name, wish in plan.layers.items():
         ranking.n_keep(name, wish)
+    _check_groups({name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}, ranking)
+
+
+def _check_groups(wishes: Mapping[str, LayerPlan], ranking: Ranking) -> None:
+    """Refuse two different wishes for one group of coupled channels: a channel goes from all its layers or from none."""
+    owner: dict[int, str] = {}
+    for name, wish in wishes.items():
+        units = ranking.units(name, wish)
+        for group in [] if units is None else units.groups.tolist():
+            other = owner.setdefault(group, name)
+            if other != name and not _same(wish, wishes[other]):
+                raise PlanError(
+                    f"{name}: its channels are coupled with those of '{other}', which asks for "
+                    f"{wishes[other].sparsity:g} by {wishes[other].granularity} and {wishes[other].criterion}; "
+                    "give both the same wish, or name one of them only"
+                )
+
+
+def _same(a: LayerPlan, b: LayerPlan) -> bool:
+    return a.model_copy(update={"locked": b.locked}) == b
+
+
+def rows_of(wishes: Mapping[str, LayerPlan], ranking: Ranking) -> dict[str, LayerPlan]:
+    """Return the wishes without those that only repeat the wish of a coupled layer before them."""
+    seen: set[int] = set()
+    found = {}
+    for name, wish in wishes.items():
+        units = ranking.units(name, wish)
+        groups = set() if units is None else set(units.groups.tolist())
+        if not groups & seen:
+            found[name] = wish
+        seen |= groups
+    return found
 
 
 def masks_for(
     model: Model, plan: Plan, data: EvalData | None = None, ranking: Ranking | None = None
 ) -> dict[str, Tensor]:
-    """Return the mask (out, in, *kernel) of every layer that loses something; `data` calibrates criteria."""
+    """Return the masks of all that loses something; `data` calibrates criteria.
+
+    By layer (out, in, *kernel), in the model's order, then by parameter in its stored shape: biases and norms.
+    """
+    return changes_for(model, plan, data, ranking, update=False).masks
+
+
+def changes_for(
+    model: Model, plan: Plan, data: EvalData | None = None, ranking: Ranking | None = None, *, update: bool = True
+) -> Change:
+    """Return all that a plan does; with `update` also the new values that criteria such as sparsegpt give."""
     ranking = ranking or Ranking(model, data)
-    check(plan, model, ranking)
-    # in the model's order, so that ties do not depend on the order of edits
-    in_order = [layer.name for layer in model.graph.layers if layer.name in plan.layers]
-    wishes = {name: plan.layers[name] for name in in_order if plan.layers[name].sparsity > 0}
+    wishes = _rows(model, plan, ranking)
+    if not update:
+        wishes = {name: wish.model_copy(update={"update_weights": False}) for name, wish in wishes.items()}
     shared = _competing(wishes, ranking) if plan.scope == "model" else {}
-    result = {name: ranking.mask(name, wish) for name, wish in wishes.items() if name not in shared}
-    result |= _compete(shared, ranking)
-    return {layer.name: result[layer.name] for layer in model.graph.layers if layer.name in result}
+    parts = [ranking.change(name, wish) for name, wish in wishes.items() if name not in shared]
+    parts += _compete(shared, ranking)
+    masks = together([part.masks for part in parts])
+    layers = [layer.name for layer in model.graph.layers if layer.name in masks]
+    return Change(
+        {name: masks[name] for name in dict.fromkeys([*layers, *masks])},
+        summed(model, [part.values for part in parts]),
+        frozenset().union(*(part.removed for part in parts)),
+    )
+
+
+def summed(model: Model, parts: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return new values in which the differences that several wishes make to one tensor add up."""
+    result: dict[str, Tensor] = {}
+    for part in parts:
+        for name, value in part.items():
+            result[name] = result[name] + value - _own(model, name) if name in result else value
+    return result
+
+
+def _own(model: Model, name: str) -> Tensor:
+    graph = model.graph
+    return graph.weight(name) if name in graph.by_name else tensor_at(graph.module, name).detach()
+
+
+def _rows(model: Model, plan: Plan, ranking: Ranking) -> dict[str, LayerPlan]:
+    """Return the wishes that remove something, in the model's order, so that ties do not depend on that of edits."""
+    check(plan, model, ranking)
+    in_order = [layer.name for layer in model.graph.layers if layer.name in plan.layers]
+    return rows_of({name: plan.layers[name] for name in in_order if plan.layers[name].sparsity > 0}, ranking)
+
+
+def together(parts: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the masks that keep what every part keeps."""
+    result: dict[str, Tensor] = {}
+    for part in parts:
+        for name, mask in part.items():
+            result[name] = result[name] & mask if name in result else mask
+    return result
 
 
 def kept_weights(model: Model, plan: Plan, ranking: Ranking) -> dict[str, int]:
     """Return how many weights are kept of each layer that the plan asks to prune; from counts alone where possible."""
-    if plan.scope == "model":
-        return {name: int(mask.sum()) for name, mask in masks_for(model, plan, ranking=ranking).items()}
+    wishes = {name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}
+    if plan.scope == "model" or any(GRANULARITIES[wish.granularity].structure for wish in wishes.values()):
+        layers, masks_by_name = model.graph.by_name, masks_for(model, plan, ranking=ranking)
+        return {name: int(mask.sum()) for name, mask in masks_by_name.items() if name in layers}
     check(plan, model, ranking)
-    return {name: ranking.n_kept_weights(name, wish) for name, wish in plan.layers.items() if wish.sparsity > 0}
+    return {name: ranking.n_kept_weights(name, wish) for name, wish in wishes.items()}
 
 
-def masked_copy(model: Model, masks_by_layer: dict[str, Tensor]) -> nn.Module:
-    """Return a copy of the module with masked weights set to zero."""
-    module = deepcopy(model.module)
-    for name, mask in masks_by_layer.items():
-        layer = model.graph.layer(name)
-        weight = tensor_at(module, layer.parameter)
+def masked_copy(
+    model: Model, masks_by_name: Mapping[str, Tensor], values: Mapping[str, Tensor] | None = None
+) -> nn.Module:
+    """Return a copy of the module with new `values`, and with zeros where the masks keep nothing.
+
+    Both are by layer (out, in, *kernel), or by parameter in its stored shape.
+    """
+    module, layers = deepcopy(model.module), model.graph.by_name
+    for name, value in (values or {}).items():
+        layer = layers.get(name)
         with torch.no_grad():
-            weight.masked_fill_(~layer.stored(mask), 0)
+            tensor_at(module, layer.parameter if layer else name).copy_(layer.stored(value) if layer else value)
+    for name, mask in masks_by_name.items():
+        layer = layers.get(name)
+        with torch.no_grad():
+            tensor = tensor_at(module, layer.parameter if layer else name)
+            tensor.masked_fill_(~(layer.stored(mask) if layer else mask), 0)
     return module
 
 
 def apply(plan: Plan, model: Model, data: EvalData | None = None) -> nn.Module:
     """Return a masked copy of the model's module as the plan says; raises PlanError when it cannot be carried out."""
-    return masked_copy(model, masks_for(model, plan, data))
+    change = changes_for(model, plan, data)
+    return masked_copy(model, change.masks, change.values)
 
 
 def _competing(wishes: dict[str, LayerPlan], ranking: Ranking) -> dict[str, LayerPlan]:
@@ -91,20 +181,20 @@ def _competing(wishes: dict[str, LayerPlan], ranking: Ranking) -> dict[str, Laye
     return {n: w for n, w in wishes.items() if not w.locked and ranking.layout(n, w).arena is None}
 
 
-def _compete(wishes: dict[str, LayerPlan], ranking: Ranking) -> dict[str, Tensor]:
+def _compete(wishes: dict[str, LayerPlan], ranking: Ranking) -> list[Change]:
     """Rank the blocks of all layers together, by score per weight; the budget is the sum of the single wishes."""
     if not wishes:
-        return {}
+        return []
     _check_comparable(wishes)
     layouts = {name: ranking.layout(name, wish) for name, wish in wishes.items()}
-    budget = round(sum(wish.sparsity * prod(layouts[name].view) for name, wish in wishes.items()))
+    budget = round(sum(wish.sparsity * layouts[name].n_weights for name, wish in wishes.items()))
     keep = ranking.removed_up_to(wishes) > budget
-    result = {}
+    result = []
     parts = torch.split(keep, [layout.blocks_per_arena for layout in layouts.values()])
-    for (name, layout), part in zip(layouts.items(), parts, strict=True):
+    for (name, wish), part in zip(wishes.items(), parts, strict=True):
         if not part.any():
             raise PlanError(f"{name}: the model-wide ranking would remove all of it; lock it, or lower the sparsity")
-        result[name] = masks.expand(part.reshape(1, -1), layout)
+        result.append(ranking.change_of(name, wish, part.reshape(1, -1)))
     return result
 
 

@@ -8,6 +8,8 @@ from hashlib import sha256
 import torch
 from torch import Tensor, nn
 
+from pruning_core.coupling import Coupling, couple
+from pruning_core.coupling.units import Rows
 from pruning_core.data import Preprocessing
 from pruning_core.errors import ModelError
 from pruning_core.graph import ModelGraph, trace
@@ -42,6 +44,16 @@ class Model:
     def graph(self) -> ModelGraph:
         """The one functional graph of the module."""
         return trace(self.module, self.example_inputs)
+
+    @cached_property
+    def coupling(self) -> Coupling:
+        """Which channels live or die together."""
+        return couple(self.graph)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The coupled units of every layer."""
+        return Rows(self.graph, self.coupling)
 
     @cached_property
     def sha256(self) -> str:

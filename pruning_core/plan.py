@@ -23,6 +23,7 @@ class LayerPlan(_Document):
     granularity: str = "fine_grained"
     criterion: str = "l1"
     locked: bool = False
+    update_weights: bool = True  # whether a criterion that refits what is kept (sparsegpt and others) may do so
     settings: dict[str, int | float | str] = {}
 
 

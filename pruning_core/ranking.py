@@ -2,13 +2,16 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from threading import Lock, RLock
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pruning_core import masks, statistics
-from pruning_core.criteria import CRITERIA, STATISTICS, split_settings
+from pruning_core.coupling.units import Units, masks_without
+from pruning_core.criteria import CRITERIA, STATISTICS, Refit, split_settings
 from pruning_core.data import EvalData
 from pruning_core.errors import CriterionError, PlanError, PruningError, UnknownName
 from pruning_core.granularities import GRANULARITIES, Layout
@@ -17,6 +20,18 @@ from pruning_core.plan import LayerPlan
 from pruning_core.statistics import LayerStatistics
 
 CACHE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What a wish does to the model: new `values` take their places, then the masks, both by layer or parameter.
+
+    `removed` are the coupled groups that are masked wholly, and so can be taken out of the model.
+    """
+
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    values: dict[str, Tensor] = field(default_factory=dict)
+    removed: frozenset[int] = frozenset()
 
 
 class Ranking:
@@ -31,14 +46,22 @@ class Ranking:
         self._busy: dict[Hashable, RLock] = {}  # held by who computes a value, so that others wait for that one alone
         self._collecting = Lock()
 
-    def layout(self, name: str, wish: LayerPlan) -> Layout:
+    def layout(self, name: str, wish: LayerPlan) -> Layout | Units:
         """Return how the wish cuts layer `name`; a shape that does not fit is refused with the layer's name."""
         layer = self.model.graph.layer(name)
         try:
             settings, _ = split_settings(wish.granularity, wish.criterion, wish.settings)
-            return GRANULARITIES[wish.granularity].layout(layer.weight_shape, **settings)
+            member = GRANULARITIES[wish.granularity]
+            if member.structure is None:
+                return member.layout(layer.weight_shape, **settings)
+            return self.model.rows.units(name, member.structure)
         except (PlanError, UnknownName) as error:
             raise type(error)(f"{name}: {error}") from None
+
+    def units(self, name: str, wish: LayerPlan) -> Units | None:
+        """Return the coupled units that a structural wish ranks, or None where the weight is cut alone."""
+        layout = self.layout(name, wish) if GRANULARITIES[wish.granularity].structure else None
+        return layout if isinstance(layout, Units) else None
 
     def n_keep(self, name: str, wish: LayerPlan) -> int:
         """Return the blocks kept in each arena; a wish that cannot be met or would empty the layer is refused."""
@@ -56,8 +79,11 @@ class Ranking:
         return keep
 
     def n_kept_weights(self, name: str, wish: LayerPlan) -> int:
-        """Return the exact number of weights kept, from the counts alone."""
+        """Return the exact number of weights of layer `name` kept by this wish; from the counts alone if uncoupled."""
         layout = self.layout(name, wish)
+        if isinstance(layout, Units):
+            found = self.masks(name, wish)
+            return int(found[name].sum()) if name in found else self.model.graph.layer(name).n_weights
         return self.n_keep(name, wish) * layout.block_size * layout.n_arenas
 
     def scores(self, name: str, wish: LayerPlan) -> Tensor:
@@ -78,8 +104,45 @@ class Ranking:
 
     def mask(self, name: str, wish: LayerPlan) -> Tensor:
         """Return the mask (out, in, *kernel) of layer `name` alone."""
+        whole = torch.ones(self.model.graph.layer(name).weight_shape, dtype=torch.bool)
+        return self.masks(name, wish).get(name, whole)
+
+    def change(self, name: str, wish: LayerPlan) -> Change:
+        """Return all that a wish does, with the new values that its criterion gives to what is kept."""
         keep = masks.below(self.ranks(name, wish), self.n_keep(name, wish))
-        return masks.expand(keep, self.layout(name, wish))
+        return self.change_of(name, wish, keep)
+
+    def change_of(self, name: str, wish: LayerPlan, keep: Tensor) -> Change:
+        """Return what it does to keep the blocks `keep` (arenas, blocks) alone."""
+        units, found = self.units(name, wish), self.masks_of(name, wish, keep)
+        removed = frozenset() if units is None else frozenset(units.groups[~keep[0].numpy()].tolist())
+        criterion = CRITERIA[wish.criterion]
+        if criterion.update is None or not wish.update_weights or keep.all():
+            return Change(found, {}, removed)
+        _, settings = split_settings(wish.granularity, wish.criterion, wish.settings)
+        rows, columns = (units.rows, units.columns) if units else ({}, {})
+        refit = Refit(self.model.graph, name, found, self.statistics, rows, columns, settings)
+        try:
+            with torch.no_grad():
+                return Change(found, criterion.update(refit), removed)
+        except CriterionError as error:
+            raise CriterionError(f"{name}: {error}") from None
+
+    def masks(self, name: str, wish: LayerPlan) -> dict[str, Tensor]:
+        """Return the masks of all that a wish for layer `name` removes.
+
+        By layer (out, in, *kernel), or by parameter in its stored shape: a channel takes its bias, its norm's scale and
+        shift and its readers' columns with it.
+        """
+        return self.masks_of(name, wish, masks.below(self.ranks(name, wish), self.n_keep(name, wish)))
+
+    def masks_of(self, name: str, wish: LayerPlan, keep: Tensor) -> dict[str, Tensor]:
+        """Return the masks that keep the blocks `keep` (arenas, blocks)."""
+        layout = self.layout(name, wish)
+        if not isinstance(layout, Units):
+            return {name: masks.expand(keep, layout)}
+        removed = layout.groups[~keep[0].numpy()]
+        return masks_without(self.model.graph, self.model.coupling, removed)
 
     def statistics(self, needs: frozenset[str]) -> dict[str, LayerStatistics]:
         """Return the statistics `needs` of every layer, collected in one pass over the calibration data."""
@@ -89,7 +152,8 @@ class Ranking:
             return self._statistics[needs]
 
     def _check_criterion(self, name: str, wish: LayerPlan) -> None:
-        """Refuse a criterion that lacks what it needs, before anything is computed."""
+        """Refuse a criterion that lacks what it needs or has no meaning here, before anything is computed."""
+        self._check_unit(name, wish)
         needs, data = CRITERIA[wish.criterion].needs, self.calibration
         if "bn_scale" in needs and self.model.graph.layer(name).batch_norm is None:
             raise CriterionError(f"{name}: {wish.criterion} needs {STATISTICS['bn_scale']}; l1 works everywhere")
@@ -100,21 +164,52 @@ class Ranking:
                 f"{name}: {wish.criterion} needs {STATISTICS['gradient']}; data '{data.name}' has none"
             )
 
+    def _check_unit(self, name: str, wish: LayerPlan) -> None:
+        """Refuse a granularity that cuts finer than what the criterion tells apart: its blocks would all score alike."""
+        unit, layout = CRITERIA[wish.criterion].unit, self.layout(name, wish)
+        if isinstance(layout, Units):
+            told_apart = "input" if layout.structure == "input" else "output"
+        else:
+            whole = layout.view == layout.weight_shape and layout.block[0] == 1 and layout.block[1:] == layout.view[1:]
+            told_apart = "output" if whole else ""
+        if unit not in ("weight", told_apart):
+            works = "output_channel or row" if unit == "output" else "input_channel"
+            raise CriterionError(
+                f"{name}: {wish.criterion} scores whole {unit}s, so {wish.granularity} would choose by position; "
+                f"{works} fits it"
+            )
+
     def _score(self, name: str, wish: LayerPlan) -> Tensor:
         criterion = CRITERIA[wish.criterion]
         _, settings = split_settings(wish.granularity, wish.criterion, wish.settings)
         layout = self.layout(name, wish)
         try:
-            stats = self.statistics(criterion.needs)[name] if criterion.needs else LayerStatistics()
-            with torch.no_grad():
-                return criterion.block_scores(self.model.graph.weight(name), stats, layout, **settings)
+            if isinstance(layout, Units):
+                sums = layout.pool({member: self._weight_scores(member, wish, settings) for member in layout.members})
+                return criterion.finish(sums) if criterion.finish else sums
+            scores = self._weight_scores(name, wish, settings)
+            if layout.choose:
+                scores = layout.choose(scores, self._weights_like(layout.weight_shape))
+            sums = masks.pool(scores, layout)
+            return criterion.finish(sums) if criterion.finish else sums
         except CriterionError as error:
             raise CriterionError(f"{name}: {error}") from None
 
+    def _weight_scores(self, name: str, wish: LayerPlan, settings: dict[str, Any]) -> Tensor:
+        criterion = CRITERIA[wish.criterion]
+        stats = self.statistics(criterion.needs)[name] if criterion.needs else LayerStatistics(name=name)
+        with torch.no_grad():
+            return criterion.score(self.model.graph.weight(name), stats, **settings)
+
+    def _weights_like(self, shape: tuple[int, ...]) -> list[Tensor]:
+        """Return the weights of all layers with the same kernel."""
+        graph = self.model.graph
+        return [graph.weight(layer.name) for layer in graph.layers if layer.weight_shape[2:] == shape[2:]]
+
     def _rank_together(self, wishes: Mapping[str, LayerPlan]) -> Tensor:
-        layouts = {name: self.layout(name, wish) for name, wish in wishes.items()}
-        scores = torch.cat([self.scores(n, w).flatten() / layouts[n].block_size for n, w in wishes.items()])
-        sizes = torch.cat([torch.full((layout.blocks_per_arena,), layout.block_size) for layout in layouts.values()])
+        sizes_of = {name: self.layout(name, wish).block_sizes for name, wish in wishes.items()}
+        scores = torch.cat([self.scores(n, w).flatten() / sizes_of[n] for n, w in wishes.items()])
+        sizes = torch.cat(list(sizes_of.values()))
         weakest_first = torch.sort(scores, descending=True, stable=True).indices.flip(0)
         removed = torch.empty_like(sizes)
         removed[weakest_first] = sizes[weakest_first].cumsum(0)

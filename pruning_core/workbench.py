@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pruning_core.apply import check, masks_for, plan_for
+from pruning_core.apply import check, kept_weights, masks_for, plan_for, rows_of, summed, together
 from pruning_core.data import Dataset
 from pruning_core.errors import DataError
 from pruning_core.intervals import paired_difference, wilson
 from pruning_core.metrics.structure import Structure
 from pruning_core.model import Model
 from pruning_core.plan import Plan
+from pruning_core.ranking import Change
 from pruning_core.sensitivity.cells import Tally
 from pruning_core.sensitivity.reference import Reference
 from pruning_core.sensitivity.replay import Frontier
@@ -62,7 +63,9 @@ class Workbench:
         self.ranking = self.reference.ranking
         self.plan = plan_for(self.model)
         self._lock = RLock()  # an edit may come while another thread refines
-        self._weights: dict[str, tuple[object, Tensor]] = {}  # layer -> what was asked, prepared weight
+        self._asked: dict[str, tuple[object, Change]] = {}  # layer -> what was asked, what that changes
+        self._weights: dict[str, Tensor] = {}  # layer -> its weight as the replay wants it
+        self._changed: dict[int, Tensor] = {}  # constants of the replay that the plan makes different
         self._frontiers: dict[int, Frontier] = {}  # chunk -> its activations before a layer that was edited
         self._position = 0  # of the earliest layer that the last edit changed
         self._model_wide: tuple[str, dict[str, Tensor]] = "", {}  # the last plan of scope "model", and its masks
@@ -94,11 +97,7 @@ class Workbench:
         """Return sparsity, size and MACs of `plan` from counts alone; nothing is measured or changed."""
         plan = plan or self.plan
         check(plan, self.model, self.ranking)
-        if plan.scope == "model":
-            kept = {name: int(mask.sum()) for name, mask in self._masks(plan).items()}
-        else:
-            wishes = {name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}
-            kept = {name: self.ranking.n_kept_weights(name, wish) for name, wish in wishes.items()}
+        kept = kept_weights(self.model, plan, self.ranking)
         return self.reference.structure.with_counts(kept)
 
     def masks(self) -> dict[str, Tensor]:
@@ -135,7 +134,7 @@ class Workbench:
 
     def _measure_chunk(self, chunk: int) -> None:
         replay = self.reference.replay
-        constants = replay.constants_with({name: weight for name, (_, weight) in self._weights.items()})
+        constants = replay.constants | self._changed
         frontier = self._frontiers.get(chunk) or self.reference.start(chunk)
         replay.advance(frontier, self._position, constants)
         if chunk < KEPT_CHUNKS:
@@ -144,30 +143,52 @@ class Workbench:
 
     def _take_weights(self, plan: Plan) -> None:
         """Prepare the weights that `plan` changes, and forget activations behind the earliest of them."""
-        asked = _asked(plan)
-        changed = [n for n in asked.keys() | self._weights.keys() if self._weights.get(n, (None,))[0] != asked.get(n)]
-        if not changed:
+        asked = self._wishes(plan)
+        touched = [n for n in asked.keys() | self._asked.keys() if self._asked.get(n, (None,))[0] != asked.get(n)]
+        if not touched:
             return
-        replay, masks = self.reference.replay, self._masks(plan, [name for name in changed if name in asked])
-        prepared = {name: (asked[name], replay.weight(name, masks[name])) for name in changed if name in asked}
-        self._weights = {name: kept for name, kept in self._weights.items() if name not in changed} | prepared
-        self._position = min(replay.positions[name] for name in changed)
+        before = [self._asked[name][1] for name in touched if name in self._asked]
+        changes = self._changes(plan, [name for name in touched if name in asked])
+        self._asked = {name: kept for name, kept in self._asked.items() if name not in touched}
+        self._asked |= {name: (asked[name], change) for name, change in changes.items()}
+        names = {name for change in (*before, *changes.values()) for name in (*change.masks, *change.values)}
+        self._prepare(names)
+
+    def _wishes(self, plan: Plan) -> dict[str, object]:
+        """Return for each pruned row what its masks depend on: its wish, or all of them when layers compete."""
+        wishes = {name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}
+        if plan.scope == "layer":
+            return dict(rows_of(wishes, self.ranking))
+        return dict.fromkeys(wishes, plan.model_dump_json())
+
+    def _prepare(self, names: set[str]) -> None:
+        """Make the constants of layers and parameters `names` anew, from all that the plan asks of them."""
+        replay, old = self.reference.replay, self._changed
+        masks = together(change.masks for _, change in self._asked.values())
+        values = summed(self.model, [change.values for _, change in self._asked.values()])
+        known = {name: weight for name, weight in self._weights.items() if name not in names}
+        layers = [name for name in dict.fromkeys([*masks, *values]) if name in self.model.graph.by_name]
+        fresh = {n: replay.weight(n, masks.get(n), values.get(n)) for n in layers if n not in known}
+        self._weights = {name: known[name] if name in known else fresh[name] for name in layers}
+        self._changed = replay.changed(masks, values, self._weights)
+        different = {i for i in old.keys() | self._changed.keys() if not _equal(old.get(i), self._changed.get(i))}
+        self._position = replay.position_of(different)
         self._frontiers = {i: f for i, f in self._frontiers.items() if f.position <= self._position}
 
-    def _masks(self, plan: Plan, names: list[str] | None = None) -> dict[str, Tensor]:
-        """Return the masks of a plan; with `names`, at least those of these layers."""
+    def _changes(self, plan: Plan, names: list[str]) -> dict[str, Change]:
+        """Return what the wishes for layers `names` change; in scope "model" all masks belong to the first of them."""
         if plan.scope == "layer":
-            layers = plan.layers if names is None else {name: plan.layers[name] for name in names}
-            return masks_for(self.model, plan.model_copy(update={"layers": layers}), ranking=self.ranking)
+            return {name: self.ranking.change(name, plan.layers[name]) for name in names}
+        return {name: Change(self._masks(plan) if name == names[0] else {}) for name in names}
+
+    def _masks(self, plan: Plan) -> dict[str, Tensor]:
+        if plan.scope == "layer":
+            return masks_for(self.model, plan, ranking=self.ranking)
         with self._lock:
             if self._model_wide[0] != (key := plan.model_dump_json()):
                 self._model_wide = key, masks_for(self.model, plan, ranking=self.ranking)
             return dict(self._model_wide[1])
 
 
-def _asked(plan: Plan) -> dict[str, object]:
-    """Return for each pruned layer what its mask depends on: its wish, or all of them when layers compete."""
-    wishes = {name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}
-    if plan.scope == "layer":
-        return dict(wishes)
-    return dict.fromkeys(wishes, plan.model_dump_json())
+def _equal(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is b or (a is not None and b is not None and torch.equal(a, b))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from pruning_core.errors import GranularityError
@@ -40,6 +41,16 @@ class Layout:
     def block_size(self) -> int:
         """Weights in one block."""
         return prod(self.block)
+
+    @property
+    def block_sizes(self) -> Tensor:
+        """Weights in each block of one arena, int64 (blocks,)."""
+        return torch.full((self.blocks_per_arena,), self.block_size)
+
+    @property
+    def n_weights(self) -> int:
+        """Weights that the blocks hold together."""
+        return prod(self.view)
 
     @property
     def blocks_per_arena(self) -> int:

@@ -6,16 +6,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pruning_core.data import EvalData
 from pruning_core.errors import DataError
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan
-from pruning_core.ranking import Ranking
+from pruning_core.ranking import Change, Ranking
 from pruning_core.sensitivity.answers import Answers
 from pruning_core.sensitivity.cells import Cell, Tally
-from pruning_core.sensitivity.replay import Replay
+from pruning_core.sensitivity.replay import Replay, Route
 from pruning_core.sensitivity.trust import EXAMPLES, check_replay
 
 PREVIEW = 64  # examples of the first block
@@ -53,18 +52,18 @@ class Block:
             self.answers = Answers(logits, None if data.targets is None else data.labels(indices))
         self.dense = self.answers.dense
 
-    def advance(self, name: str) -> None:
-        """Walk all chunks on to layer `name`."""
+    def advance(self, position: int) -> None:
+        """Walk all chunks on to the node at `position`."""
         with torch.inference_mode():
             for frontier in self.frontiers:
-                self.replay.advance(frontier, self.replay.positions[name])
+                self.replay.advance(frontier, position)
         self.peak_bytes = max(self.peak_bytes, sum(frontier.n_bytes for frontier in self.frontiers))
 
-    def fork(self, name: str, mask: Tensor) -> Tally:
-        """Return the tally of all chunks with layer `name` masked."""
+    def fork(self, change: Change) -> Tally:
+        """Return the tally of all chunks with what `change` masks and replaces."""
         with torch.inference_mode():
-            weight = self.replay.weight(name, mask)
-            return self.answers.tally(torch.cat([self.replay.fork(f, name, weight) for f in self.frontiers]))
+            changed = self.replay.changed(change.masks, change.values)
+            return self.answers.tally(torch.cat([self.replay.fork_changed(f, changed) for f in self.frontiers]))
 
 
 @dataclass
@@ -81,14 +80,15 @@ class Engine:
 
     def run(self, jobs: list[Job]) -> Iterator[tuple[Cell, float]]:
         """Yield (cell, share of the work done)."""
-        jobs = sorted(jobs, key=lambda job: self.replay.positions[job.name])
-        costs = {job.name: max(1, self.replay.fork_macs[job.name]) for job in jobs}
+        routes = {job.name: self._route(job) for job in jobs}
+        jobs = sorted(jobs, key=lambda job: routes[job.name].position)
+        costs = {name: max(1, route.macs) for name, route in routes.items()}
         total, spent = len(self.data) * sum(costs[job.name] * len(job.wishes) for job in jobs), 0
         for block in self._blocks():
             for job in jobs:
                 if self.cancelled():
                     return
-                block.advance(job.name)
+                block.advance(routes[job.name].position)
                 for wish in job.wishes:
                     if self.cancelled():
                         return
@@ -108,11 +108,16 @@ class Engine:
             size = max(chunk, int(KEPT_BYTES / max(1, block.peak_bytes / block.n)) // chunk * chunk)
 
     def _measure(self, block: Block, name: str, wish: LayerPlan) -> Cell:
-        mask, key = self.ranking.mask(name, wish), (name, wish.sparsity)
+        change, key = self.ranking.change(name, wish), (name, wish.sparsity)
         try:
-            counted = block.fork(name, mask)
+            counted = block.fork(change)
         except DataError as error:
             raise DataError(f"{name} at sparsity {wish.sparsity:g}: {error}") from None
         tally = self._tallies[key] = self._tallies.get(key, Tally()) + counted
-        removed = mask.numel() - self.ranking.n_kept_weights(name, wish)
-        return Cell(name, wish.sparsity, removed / mask.numel(), tally, tally.n == len(self.data))
+        total, kept = self.model.graph.layer(name).n_weights, self.ranking.n_kept_weights(name, wish)
+        return Cell(name, wish.sparsity, (total - kept) / total, tally, tally.n == len(self.data))
+
+    def _route(self, job: Job) -> Route:
+        """Return what the widest wish of a job runs again; the others run no more."""
+        change = self.ranking.change(job.name, max(job.wishes, key=lambda wish: wish.sparsity))
+        return self.replay.route(self.replay.changed(change.masks, change.values))

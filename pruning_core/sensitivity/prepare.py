@@ -17,11 +17,22 @@ _VIEWS = ("aten.view.default", "aten._unsafe_view.default")
 
 
 @dataclass(frozen=True)
+class Folded:
+    """The bias that a folded batch norm leaves: (bias - mean) * scale + beta."""
+
+    scale: Tensor  # (out,)
+    constant: str  # name of the buffer that holds the new bias
+    bias: str  # name of the layer's own bias, or empty
+    vectors: tuple[str, ...]  # names of all that it was made from
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A graph ready for replay, computing what the model computes."""
 
     module: fx.GraphModule
     scales: dict[str, Tensor]  # folded layer -> factor (out,) on its weight
+    folded: dict[str, Folded]  # folded layer -> its new bias, and what went into it
     readers: dict[str, tuple[fx.Node, ...]]  # layer -> nodes that read its weight from the module, under any name
     macs: dict[fx.Node, int]
     example_bytes: dict[fx.Node, int]  # of the node's value for one example
@@ -31,18 +42,16 @@ def prepare(graph: ModelGraph) -> Prepared:
     """Return a copy of the graph prepared for replay; it shares the model's tensors and changes none."""
     module = fx.GraphModule(graph.module, deepcopy(graph.module.graph))
     readers = {layer.name: weight_readers(module, layer) for layer in graph.layers}
-    scales = {}
-    for layer in graph.layers:
-        scale = _fold_batch_norm(module, layer, readers[layer.name])
-        if scale is not None:
-            scales[layer.name] = scale
+    found = {layer.name: _fold_batch_norm(module, layer, readers[layer.name]) for layer in graph.layers}
+    folded = {name: fold for name, fold in found.items() if fold is not None}
+    scales = {name: fold.scale for name, fold in folded.items()}
     positions = narrow(module.graph)
     macs = {n: graph.macs_by_node.get(n.name, 0) // positions.get(n, 1) for n in module.graph.nodes}
     example_bytes = {n: _example_bytes(n) for n in module.graph.nodes}
     for node in module.graph.nodes:
         if operator(node) in _VIEWS:
             node.target = torch.ops.aten.reshape.default  # a view of a channels_last tensor may need a copy
-    return Prepared(module, scales, readers, macs, example_bytes)
+    return Prepared(module, scales, folded, readers, macs, example_bytes)
 
 
 def _example_bytes(node: fx.Node) -> int:
@@ -55,17 +64,18 @@ def _example_bytes(node: fx.Node) -> int:
 
 def weight_readers(module: fx.GraphModule, layer: Layer) -> tuple[fx.Node, ...]:
     """Return all nodes that read the layer's weight, under whatever name (tied weights)."""
-    weight = _place(tensor_at(module, layer.parameter))
+    weight = place(tensor_at(module, layer.parameter))
     nodes = (node for node in module.graph.nodes if node.op == "get_attr")
-    return tuple(node for node in nodes if _place(tensor_at(module, str(node.target))) == weight)
+    return tuple(node for node in nodes if place(tensor_at(module, str(node.target))) == weight)
 
 
-def _place(tensor: Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+def place(tensor: Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """Return what tied tensors have in common."""
     return tensor.data_ptr(), tuple(tensor.shape), tuple(tensor.stride())
 
 
-def _fold_batch_norm(module: fx.GraphModule, layer: Layer, readers: tuple[fx.Node, ...]) -> Tensor | None:
-    """Fold the batch norm after `layer` where that changes nothing else; return the factor on the weight."""
+def _fold_batch_norm(module: fx.GraphModule, layer: Layer, readers: tuple[fx.Node, ...]) -> Folded | None:
+    """Fold the batch norm after `layer` where that changes nothing else."""
     uses = [user for reader in readers for user in reader.users]
     if len(uses) != 1 or not operator(uses[0]).startswith("aten.conv") or operator(uses[0]) not in WEIGHT_USES:
         return None
@@ -80,8 +90,11 @@ def _fold_batch_norm(module: fx.GraphModule, layer: Layer, readers: tuple[fx.Nod
     scale = torch.rsqrt(variance + cast(float, norm.args[6]))
     scale = scale if gamma is None else scale * gamma
     shift = (-mean if bias is None else bias - mean) * scale
-    _replace(module, conv, norm, shift if beta is None else shift + beta)
-    return scale
+    sources = [bias_argument, *norm.args[1:4]]
+    names = tuple(str(source.target) for source in sources if isinstance(source, fx.Node))
+    own_bias = str(bias_argument.target) if isinstance(bias_argument, fx.Node) else ""
+    constant = _replace(module, conv, norm, shift if beta is None else shift + beta)
+    return Folded(scale, constant, own_bias, names)
 
 
 def _weight_type(module: fx.GraphModule, layer: Layer) -> torch.dtype:
@@ -95,7 +108,7 @@ def _constant(module: fx.GraphModule, argument: object) -> Tensor | None:
     return tensor_at(module, str(argument.target)).detach() if argument.op == "get_attr" else torch.empty(0).bool()
 
 
-def _replace(module: fx.GraphModule, conv: fx.Node, norm: fx.Node, bias: Tensor) -> None:
+def _replace(module: fx.GraphModule, conv: fx.Node, norm: fx.Node, bias: Tensor) -> str:
     name = f"_folded_{conv.name}"
     module.register_buffer(name, bias)
     with module.graph.inserting_before(conv):
@@ -105,6 +118,7 @@ def _replace(module: fx.GraphModule, conv: fx.Node, norm: fx.Node, bias: Tensor)
         user.replace_all_uses_with(conv)
         module.graph.erase_node(user)
     module.graph.erase_node(norm)
+    return name
 
 
 def needed(nodes: Iterable[fx.Node], output: fx.Node) -> set[fx.Node]:

@@ -4,7 +4,7 @@ Every node is functional, so a kept value is never overwritten. A weight that is
 since all nodes that depend on it run again. What depends on no input is computed once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -13,7 +13,7 @@ from torch import Tensor, fx
 
 from pruning_core.graph import ModelGraph
 from pruning_core.layers import WEIGHT_USES, operator, tensor_at
-from pruning_core.sensitivity.prepare import channels_last, needed, prepare
+from pruning_core.sensitivity.prepare import channels_last, needed, place, prepare
 
 Constants = Mapping[int, Any]
 
@@ -75,15 +75,17 @@ def _fill(argument: Any, values: Mapping[int, Any]) -> Any:
 
 
 @dataclass(frozen=True)
-class _Fork:
-    """What one weight changes: the steps to run again, after each the values that nothing later needs.
+class Route:
+    """What some constants change: the steps to run again, after each the values that nothing later needs.
 
-    `beside` are the steps after the first of them that do not depend on the weight, but that the branch reads.
+    `beside` are the steps after the first of them that do not depend on the constants, but that the branch reads.
     """
 
     steps: tuple[int, ...]
     dies: tuple[tuple[int, ...], ...]
     beside: tuple[int, ...]
+    position: int  # of the first step, or the end
+    macs: int  # of all steps
 
 
 class Replay:
@@ -97,22 +99,85 @@ class Replay:
         index = {node: i for i, node in enumerate(nodes)}
         wanted = [node for node in nodes if node in needed(nodes, output)]
         self.end, self._output = len(nodes), index[output]
-        self._scales = prepared.scales
+        self._scales, self._folds = prepared.scales, prepared.folded
         self._inputs = [index[node] for node in nodes if node.op == "placeholder"]
         self._weights = {name: tuple(index[node] for node in readers) for name, readers in prepared.readers.items()}
         self._steps = {index[node]: _step(node, index) for node in wanted if node.op == "call_function"}
         self.constants = {index[n]: _tensor(prepared.module, n) for n in wanted if n.op == "get_attr"}
         self.constants |= {i: self.weight(name, None) for name, indices in self._weights.items() for i in indices}
+        self._constant_names = {index[node]: str(node.target) for node in nodes if node.op == "get_attr"}
+        self._vectors = self._find_vectors(prepared.module, nodes, index)
+        self._folded_steps: dict[int, _Step] = {}
+        self._routes: dict[frozenset[int], Route] = {}
         self._fold_constants()
         self._dies = self._last_uses(self._steps)
-        self._forks = {name: self._fork(indices) for name, indices in self._weights.items()}
-        self.positions = {name: fork.steps[0] if fork.steps else self.end for name, fork in self._forks.items()}
+        self._macs = {i: prepared.macs[nodes[i]] for i in self._steps}
+        forks = {name: self.route(indices) for name, indices in self._weights.items()}
+        self.positions = {name: fork.position for name, fork in forks.items()}
         self.example_bytes = sum(prepared.example_bytes[nodes[i]] for i in self._steps)  # all values of one example
-        self.fork_macs = {n: sum(prepared.macs[nodes[i]] for i in fork.steps) for n, fork in self._forks.items()}
+        self.fork_macs = {name: fork.macs for name, fork in forks.items()}
 
-    def weight(self, name: str, mask: Tensor | None) -> Tensor:
-        """Return the weight of layer `name` as the prepared graph wants it: masked, scaled, in its stored layout."""
-        layer, weight = self.graph.layer(name), self.graph.weight(name)
+    def _find_vectors(
+        self, module: fx.GraphModule, nodes: list[fx.Node], index: dict[fx.Node, int]
+    ) -> dict[str, tuple[int, ...]]:
+        """Return which constants hold each parameter or buffer that is no layer's weight, folded or as it is."""
+        own = self.graph.module
+        places = {place(tensor_at(own, layer.parameter)) for layer in self.graph.layers}
+        names: dict[Any, list[str]] = {}
+        for name, tensor in (*own.named_parameters(remove_duplicate=False), *own.named_buffers(remove_duplicate=False)):
+            names.setdefault(place(tensor), []).append(name)
+        folded = {fold.constant: fold.vectors for fold in self._folds.values()}
+        found: dict[str, tuple[int, ...]] = {}
+        for node in nodes:
+            if index[node] in self.constants:
+                at = place(tensor_at(module, str(node.target)))
+                known = folded.get(str(node.target), () if at in places else tuple(names.get(at, ())))
+                found |= {name: (*found.get(name, ()), index[node]) for name in known}
+        return found
+
+    def changed(
+        self, masks: Mapping[str, Tensor], values: Mapping[str, Tensor] = {}, weights: Mapping[str, Tensor] = {}
+    ) -> dict[int, Any]:
+        """Return the constants that masks (by layer, or by parameter in its stored shape) make different.
+
+        `values` are new values of layers and parameters before masking; `weights` are layers prepared already.
+        """
+        found: dict[int, Any] = {}
+        for name in dict.fromkeys([*masks, *values]):
+            if name in self._weights:
+                new = weights[name] if name in weights else self.weight(name, masks.get(name), values.get(name))
+                found |= dict.fromkeys(self._weights[name], new)
+        for name in [name for name in values if name not in self._weights]:
+            old = tensor_at(self.graph.module, name).detach()
+            scales = {fold.constant: fold.scale for fold in self._folds.values() if fold.bias == name}
+            for i in self._vectors.get(name, ()):
+                scale = scales.get(self._constant_names[i])
+                found[i] = found.get(i, self.constants[i]) + (values[name] - old) * (1 if scale is None else scale)
+        for name in [name for name in masks if name not in self._weights]:
+            found |= {i: found.get(i, self.constants[i]) * masks[name] for i in self._vectors.get(name, ())}
+        for i, step in self._folded_steps.items():
+            if not found.keys().isdisjoint(step.inputs):
+                found[i] = step.run({**self.constants, **found})
+        return found
+
+    def route(self, constants: Iterable[int]) -> Route:
+        """Return what must run again when these constants change."""
+        key = frozenset(constants)
+        if key not in self._routes:
+            self._routes[key] = self._fork(tuple(sorted(key)))
+        return self._routes[key]
+
+    def position_of(self, constants: Iterable[int]) -> int:
+        """Return the place of the first node that reads one of these constants."""
+        wanted = frozenset(constants)
+        return next((i for i, step in self._steps.items() if not wanted.isdisjoint(step.inputs)), self.end)
+
+    def weight(self, name: str, mask: Tensor | None, value: Tensor | None = None) -> Tensor:
+        """Return the weight of layer `name` as the prepared graph wants it: masked, scaled, in its stored layout.
+
+        `value` (out, in, *kernel) stands for the model's own weight where one is given.
+        """
+        layer, weight = self.graph.layer(name), self.graph.weight(name) if value is None else value
         masked = weight if mask is None else weight * mask
         if name in self._scales:
             masked = masked * self._scales[name].view(-1, *(1,) * (masked.dim() - 1))
@@ -161,11 +226,18 @@ class Replay:
         """
         if frontier.position > self.positions[name]:
             raise ValueError(f"the frontier is past layer '{name}'")
-        if frontier.position < self.positions[name]:
-            frontier = self.advance(frontier.copy(), self.positions[name])
-        self._run_beside(frontier, self._forks[name].beside)
-        values = {**self.constants, **frontier.values, **dict.fromkeys(self._weights[name], weight)}
-        for i, dies in zip(self._forks[name].steps, self._forks[name].dies, strict=True):
+        return self.fork_changed(frontier, dict.fromkeys(self._weights[name], weight))
+
+    def fork_changed(self, frontier: Frontier, changed: Mapping[int, Any]) -> Tensor:
+        """Return the output when some constants are different, as `changed` gives them; as `fork` does for one layer."""
+        route = self.route(changed)
+        if frontier.position > route.position:
+            raise ValueError("the frontier is past what changed")
+        if frontier.position < route.position:
+            frontier = self.advance(frontier.copy(), route.position)
+        self._run_beside(frontier, route.beside)
+        values = {**self.constants, **frontier.values, **changed}
+        for i, dies in zip(route.steps, route.dies, strict=True):
             values[i] = self._steps[i].run(values)
             for dead in dies:
                 del values[dead]
@@ -186,9 +258,9 @@ class Replay:
         for i, step in list(self._steps.items()):
             if step.inputs and all(j in self.constants and j not in weights for j in step.inputs):
                 self.constants[i] = step.run(self.constants)
-                del self._steps[i]
+                self._folded_steps[i] = self._steps.pop(i)
 
-    def _fork(self, weights: tuple[int, ...]) -> _Fork:
+    def _fork(self, weights: tuple[int, ...]) -> Route:
         changed = set(weights)
         for i, step in self._steps.items():
             if changed.intersection(step.inputs):
@@ -196,7 +268,8 @@ class Replay:
         steps = tuple(i for i in self._steps if i in changed)
         last = self._last_uses({i: self._steps[i] for i in steps})
         dies = tuple(tuple(j for j in last.get(i, ()) if j in changed and j in self._steps) for i in steps)
-        return _Fork(steps, dies, self._beside(steps, changed))
+        macs = sum(self._macs[i] for i in steps)
+        return Route(steps, dies, self._beside(steps, changed), steps[0] if steps else self.end, macs)
 
     def _beside(self, steps: tuple[int, ...], changed: set[int]) -> tuple[int, ...]:
         found: set[int] = set()

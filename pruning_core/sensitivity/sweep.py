@@ -104,10 +104,15 @@ def sweep(
 def _plan_jobs(model: Model, request: Request, ranking: Ranking) -> tuple[list[Job], dict[str, str]]:
     _check(request)
     names = [layer.name for layer in model.graph.layers] if request.layers is None else request.layers
-    jobs, skipped = [], {}
+    jobs, skipped, coupled = [], {}, dict[str, str]()
     for name in dict.fromkeys(names):
         model.graph.layer(name)  # an unknown name is refused at once
+        if name in coupled:
+            skipped[name] = f"{name}: its channels are coupled with those of '{coupled[name]}', which stands for both"
+            continue
         wishes, why = _wishes(name, request, ranking)
+        if wishes and (units := ranking.units(name, wishes[0])):
+            coupled |= dict.fromkeys(units.members, name)
         if wishes:
             jobs.append(Job(name, wishes))
         else:

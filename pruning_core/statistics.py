@@ -123,7 +123,7 @@ class _Observer(fx.Interpreter):
     def statistics(self, layer: Layer) -> LayerStatistics:
         """Return what was asked for of `layer`."""
         found = {name: getattr(self, f"_{name}")(layer) for name in self.names}
-        return LayerStatistics(**found, n=self.n)
+        return LayerStatistics(layer.name, **found, n=self.n)
 
     def _input_norm(self, layer: Layer) -> Tensor | None:
         return self.sums[layer.name, "squares"].sqrt().float()

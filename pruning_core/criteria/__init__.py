@@ -6,9 +6,32 @@ Adding one: write the function in a family's file, decorate it with `@criterion(
 
 from importlib import import_module
 
-from pruning_core.criteria.seam import CRITERIA, STATISTICS, Criterion, LayerStatistics, criterion, split_settings
+from pruning_core.criteria.seam import (
+    CRITERIA,
+    ONE_LAYER_AT_A_TIME,
+    STATISTICS,
+    WITH_TARGETS,
+    WITHOUT_DATA,
+    Criterion,
+    LayerStatistics,
+    Refit,
+    criterion,
+    split_settings,
+)
 
-__all__ = ["CRITERIA", "FAMILIES", "STATISTICS", "Criterion", "LayerStatistics", "criterion", "split_settings"]
+__all__ = [
+    "CRITERIA",
+    "FAMILIES",
+    "ONE_LAYER_AT_A_TIME",
+    "STATISTICS",
+    "WITHOUT_DATA",
+    "WITH_TARGETS",
+    "Criterion",
+    "LayerStatistics",
+    "Refit",
+    "criterion",
+    "split_settings",
+]
 
 FAMILIES = ("magnitude", "gradient", "normalisation", "activation")  # in the order of menus
 

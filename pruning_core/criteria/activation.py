@@ -15,13 +15,13 @@ def wanda(weight: Tensor, stats: LayerStatistics) -> Tensor:
     return weight.abs() * stats.known("input_norm")
 
 
-@criterion("apoz", label="APoZ", needs=frozenset({"activation_zeros"}))
+@criterion("apoz", label="APoZ", needs=frozenset({"activation_zeros"}), unit="output")
 def apoz(weight: Tensor, stats: LayerStatistics) -> Tensor:
     """1 - share of zeros in the output channel's activations (Hu et al. 2016, arXiv:1607.03250)."""
     return over_outputs(1 - stats.known("activation_zeros"), weight)
 
 
-@criterion("mean_activation", label="Mean activation", needs=frozenset({"activation_mean"}))
+@criterion("mean_activation", label="Mean activation", needs=frozenset({"activation_mean"}), unit="output")
 def mean_activation(weight: Tensor, stats: LayerStatistics) -> Tensor:
     """Mean magnitude of the output channel's activations (Molchanov et al. 2017, arXiv:1611.06440)."""
     return over_outputs(stats.known("activation_mean"), weight)

@@ -1,5 +1,6 @@
 """Criteria that read the weight alone."""
 
+from hashlib import sha256
 from typing import Annotated
 
 import torch
@@ -26,6 +27,7 @@ def random(weight: Tensor, stats: LayerStatistics, *, seed: Annotated[int, Setti
     """Uniform noise, the baseline that every criterion must beat (Blalock et al. 2020, arXiv:2003.03033).
 
     The noise is drawn for each weight; sums over blocks of one size are exchangeable, so every block is equally
-    likely to go. The same seed and shape give the same scores on every device.
+    likely to go. The same seed, layer name and shape give the same scores on every device, whatever the weights are.
     """
-    return torch.rand(weight.shape, generator=torch.Generator().manual_seed(seed)).to(weight.device)
+    key = int.from_bytes(sha256(f"{seed} {stats.layer}".encode()).digest()[:7])
+    return torch.rand(weight.shape, generator=torch.Generator().manual_seed(key)).to(weight.device)

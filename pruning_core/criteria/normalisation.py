@@ -5,7 +5,7 @@ from torch import Tensor
 from pruning_core.criteria.seam import LayerStatistics, criterion, over_outputs
 
 
-@criterion("bn_scale", label="Batch norm scale", needs=frozenset({"bn_scale"}))
+@criterion("bn_scale", label="Batch norm scale", needs=frozenset({"bn_scale"}), unit="output")
 def bn_scale(weight: Tensor, stats: LayerStatistics) -> Tensor:
     """|gamma| of the batch norm that follows, for each output channel (Liu et al. 2017, arXiv:1708.06519).
 

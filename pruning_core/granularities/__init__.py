@@ -17,7 +17,7 @@ from pruning_core.granularities.seam import (
 
 __all__ = ["FAMILIES", "GRANULARITIES", "Granularity", "Layout", "Shape", "Structure", "granularity"]
 
-FAMILIES = ("tiles", "n_of_m", "structures")  # in the order of menus
+FAMILIES = ("tiles", "n_of_m", "patterns", "structures")  # in the order of menus
 
 for _family in FAMILIES:
     import_module(f"{__name__}.{_family}")  # registers its members

@@ -1,4 +1,4 @@
-"""Blocks that tile a weight and compete within the layer: weights, rows, columns, kernels, rectangles."""
+"""Blocks that tile a weight and compete within the layer: weights, vectors, rows, columns, kernels, rectangles."""
 
 from math import prod
 from typing import Annotated
@@ -12,6 +12,24 @@ from pruning_core.registry import Setting
 def fine_grained(shape: Shape) -> Layout:
     """Single weights compete within the layer (Han et al. 2015, arXiv:1506.02626)."""
     return plain(shape, (1,) * len(shape))
+
+
+@granularity("vector", label="Vector")
+def vector(shape: Shape, *, v: Annotated[int, Setting(2, 256)] = 4) -> Layout:
+    """Rows of kernels; in a matrix, 1 x v pieces of its rows (Mao et al. 2017, arXiv:1705.08922)."""
+    if prod(shape[2:]) == 1:
+        return _vectors_of_matrix(shape, v)
+    if shape[-1] == 1:
+        raise GranularityError(f"rows of kernels of {shape[2:]} are single weights; fine_grained does the same")
+    return plain(shape, (*(1,) * (len(shape) - 1), shape[-1]))
+
+
+def _vectors_of_matrix(shape: Shape, v: int) -> Layout:
+    if shape[1] % v:
+        fitting = [str(size) for size in range(2, 17) if shape[1] % size == 0]
+        hint = f"v of {' or '.join(fitting)} would fit" if fitting else "no v from 2 to 16 fits"
+        raise GranularityError(f"vectors of {v} do not tile rows of {shape[1]}; {hint}")
+    return Layout(shape, tuple(range(len(shape))), shape[:2], (1, v))
 
 
 @granularity("row", label="Row")

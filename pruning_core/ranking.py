@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pruning_core import masks, statistics
-from pruning_core.coupling.units import Units, masks_without
+from pruning_core.coupling.units import Units
 from pruning_core.criteria import CRITERIA, STATISTICS, Refit, split_settings
 from pruning_core.data import EvalData
 from pruning_core.errors import CriterionError, PlanError, PruningError, UnknownName
@@ -74,7 +74,7 @@ class Ranking:
             )
         n = layout.blocks_per_arena
         keep = n - masks.n_removed(wish.sparsity, n)
-        if keep < 1:
+        if keep < 1 and not (layout.steps and 1.0 in layout.steps):
             raise PlanError(f"{name}: sparsity {wish.sparsity:g} would remove all {n} blocks; a lower one keeps some")
         return keep
 
@@ -142,7 +142,7 @@ class Ranking:
         if not isinstance(layout, Units):
             return {name: masks.expand(keep, layout)}
         removed = layout.groups[~keep[0].numpy()]
-        return masks_without(self.model.graph, self.model.coupling, removed)
+        return self.model.rows.masks_without(removed)
 
     def statistics(self, needs: frozenset[str]) -> dict[str, LayerStatistics]:
         """Return the statistics `needs` of every layer, collected in one pass over the calibration data."""
@@ -168,7 +168,7 @@ class Ranking:
         """Refuse a granularity that cuts finer than what the criterion tells apart: its blocks would all score alike."""
         unit, layout = CRITERIA[wish.criterion].unit, self.layout(name, wish)
         if isinstance(layout, Units):
-            told_apart = "input" if layout.structure == "input" else "output"
+            told_apart = "input" if layout.structure == "input" else "output"  # a branch: all outputs of its layers
         else:
             whole = layout.view == layout.weight_shape and layout.block[0] == 1 and layout.block[1:] == layout.view[1:]
             told_apart = "output" if whole else ""
@@ -197,7 +197,7 @@ class Ranking:
 
     def _weight_scores(self, name: str, wish: LayerPlan, settings: dict[str, Any]) -> Tensor:
         criterion = CRITERIA[wish.criterion]
-        stats = self.statistics(criterion.needs)[name] if criterion.needs else LayerStatistics(name=name)
+        stats = self.statistics(criterion.needs)[name] if criterion.needs else LayerStatistics(layer=name)
         with torch.no_grad():
             return criterion.score(self.model.graph.weight(name), stats, **settings)
 

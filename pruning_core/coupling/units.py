@@ -11,19 +11,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pruning_core.coupling import Coupling
+from pruning_core.coupling.branches import Branch, find_branches
 from pruning_core.errors import GranularityError
 from pruning_core.graph import ModelGraph
 from pruning_core.layers import Layer, tensor_at
 
 IntArray = NDArray[np.int64]
 STRUCTURES = {"output": "outputs", "input": "inputs", "head": "outputs"}  # structure -> the layer's side it is chosen on
+BRANCH_STEPS = (0.0, 1.0)  # a branch stays or goes
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
     """The units of a row of coupled layers; stands where a `Layout` does for granularities of the weight alone."""
 
-    structure: str  # output, input or head
+    structure: str  # output, input, head or branch
     members: tuple[str, ...]  # layers whose outputs (or inputs) these are: one row of the screen
     groups: IntArray  # (n,) their numbers in the coupling
     rows: dict[str, Tensor]  # layer -> unit of each output, int64 (out,); -1: none
@@ -60,6 +62,8 @@ class Units:
 
         The mean, and not the sum, makes units comparable where not every unit passes through every member.
         """
+        if self.structure == "branch":
+            return torch.stack([score.float().sum() for score in scores.values()]).sum().reshape(1, 1)
         totals, counts = torch.zeros(len(self.groups)), torch.zeros(len(self.groups))
         for name, (dimension, unit) in self.sides.items():
             slices = scores[name].movedim(dimension, 0).flatten(1).sum(1) if scores[name].dim() > 1 else scores[name]
@@ -86,6 +90,8 @@ class Rows:
         return found
 
     def _find(self, name: str, structure: str) -> Units:
+        if structure == "branch":
+            return self._branch(name)
         layer, side = self.graph.layer(name), self._inputs if structure == "input" else self._outputs
         own = side[name]
         if own is None:
@@ -105,6 +111,34 @@ class Rows:
         for name, own in self._outputs.items():
             free = np.empty(0, np.int64) if own is None else own[[self._may_go(g) for g in own]]
             found[name] = self._coupled(np.unique(free), None) if len(free) else (name,)
+        return found
+
+    @cached_property
+    def branches(self) -> tuple[Branch, ...]:
+        """The residual branches of the model; the group of branch i is -1 - i."""
+        return find_branches(self.graph)
+
+    def _branch(self, name: str) -> Units:
+        self.graph.layer(name)
+        for number, branch in enumerate(self.branches):
+            if name in branch.layers:
+                weight = sum(self.graph.layer(member).n_weights for member in branch.layers)
+                groups = np.array([-1 - number], np.int64)
+                return Units("branch", branch.layers, groups, {}, {}, {}, (weight,), steps=BRANCH_STEPS)
+        raise GranularityError("it lies in no residual branch that could be skipped; output_channel removes parts of it")
+
+    def masks_without(self, removed: IntArray) -> dict[str, Tensor]:
+        """Return the masks of all tensors that lose the groups `removed`: by layer, or by parameter or buffer.
+
+        The running variance stays as it is: a norm divides by it.
+        """
+        found = _of_channels(self.graph, self.coupling, removed[removed > 0])
+        layers = {layer.parameter: layer for layer in self.graph.layers}
+        for number in removed[removed < 0]:
+            for name in self.branches[-1 - number].tensors:
+                mask = torch.zeros(tensor_at(self.graph.module, name).shape, dtype=torch.bool)
+                layer = layers.get(name)
+                found[layer.name if layer else name] = layer.canonical(mask) if layer else mask
         return found
 
     def _may_go(self, group: int) -> bool:
@@ -166,11 +200,7 @@ class Rows:
         return f"none of its {STRUCTURES[structure]} is a channel that can be removed"
 
 
-def masks_without(graph: ModelGraph, coupling: Coupling, removed: IntArray) -> dict[str, Tensor]:
-    """Return the masks of all tensors that lose the groups `removed`: by layer, or by name of the parameter or buffer.
-
-    The running variance stays as it is: a norm divides by it.
-    """
+def _of_channels(graph: ModelGraph, coupling: Coupling, removed: IntArray) -> dict[str, Tensor]:
     layers = {layer.parameter: layer for layer in graph.layers}
     found = {}
     for name, lines in coupling.lines(removed).items():

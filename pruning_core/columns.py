@@ -1,12 +1,15 @@
-"""What the columns of a layer's matrix meet: sums of squared inputs, for convolutions without unfolding them."""
+"""What the columns of a layer's matrix meet: sums of squared inputs, without unfolding, and products of all pairs."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx
 
 from pruning_core.layers import WEIGHT_USES, Layer, operator, reads_in_out
+
+CHUNK = 1 << 24  # numbers that are unfolded at once, 64 MiB
 
 
 def column_squares(node: fx.Node, layer: Layer, args: Sequence[Any]) -> Tensor:
@@ -25,3 +28,26 @@ def column_squares(node: fx.Node, layer: Layer, args: Sequence[Any]) -> Tensor:
         convolve: Any = node.target
         (sums,) = torch.autograd.grad(convolve(squares, layer.stored(probe), None, *args[3:]).sum(), probe)
     return sums.double().repeat_interleave(layer.weight_shape[0] // layer.groups if layer.groups > 1 else 1, dim=0)
+
+
+def column_gram(node: fx.Node, layer: Layer, args: Sequence[Any]) -> Tensor:
+    """Return the sum of x x^T over examples and positions, (groups, d, d) float64 with d = in * kernel columns.
+
+    A convolution whose kernels each copy one column is the unfolding itself, whatever the stride, padding and groups.
+    Products are float32, their sums over chunks of examples float64.
+    """
+    x: Tensor = args[WEIGHT_USES[operator(node)][0] - 1].detach().float()
+    groups, d = layer.groups, prod(layer.weight_shape[1:])
+    gram = torch.zeros(groups, d, d, dtype=torch.float64)
+    if not layer.kind.startswith("conv"):
+        for part in torch.split(x.flatten(0, -2), max(1, CHUNK // d)):
+            gram += part.T @ part
+        return gram
+    kernels = torch.eye(d).reshape(d, *layer.weight_shape[1:])
+    weight, convolve = layer.stored(torch.cat([kernels] * groups)), cast(Callable[..., Tensor], node.target)
+    with torch.no_grad():
+        for part in torch.split(x, max(1, CHUNK // (groups * d * prod(x.shape[2:])))):
+            copied = convolve(part, weight, None, *args[3:])  # (examples, groups * d, *positions)
+            columns = copied.reshape(len(part), groups, d, -1).movedim(0, -1).flatten(2)
+            gram += columns @ columns.transpose(1, 2)
+    return gram

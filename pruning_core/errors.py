@@ -4,7 +4,8 @@ PruningError                 E100  any request that cannot be met
 ├── UnknownName              E101  a name that no registry or model has (did you mean ...)
 ├── PlanError                E110  a plan that cannot be carried out
 │   ├── GranularityError     E111  a block or pattern that does not fit a weight
-│   └── WrongModel           E112  a plan made for another model
+│   ├── WrongModel           E112  a plan made for another model
+│   └── CannotRemove         E113  channels that cannot leave the graph together
 ├── CriterionError           E120  a criterion that has no meaning for a layer, or lacks its data
 ├── ModelError               E200  a model that cannot be loaded, traced or trusted
 ├── DataError                E300  data that does not fit the model, or is not what it should be
@@ -41,6 +42,12 @@ class WrongModel(PlanError):
     """A plan made for another model."""
 
     code = "E112"
+
+
+class CannotRemove(PlanError):
+    """Channels that cannot leave the graph together."""
+
+    code = "E113"
 
 
 class CriterionError(PruningError):

@@ -1,6 +1,7 @@
 """Prunable layers, found by operator: a parameter that a convolution or matrix product uses as its weight.
 
 The class of the module does not matter: torch's Linear, a packed attention projection and GPT-2's Conv1D are alike.
+An embedding is the matrix that one-hot tokens are multiplied by: its rows are dimensions, its columns tokens.
 """
 
 from collections import defaultdict
@@ -11,6 +12,7 @@ from math import prod
 import torch
 from torch import Tensor, fx, nn
 
+EMBEDDING = "aten.embedding.default"
 # Where the weight stands among an operator's arguments, and how it is stored.
 WEIGHT_USES: dict[str, tuple[int, str]] = {
     **{f"aten.conv{d}d.{v}": (1, f"conv{d}d") for d in (1, 2, 3) for v in ("default", "padding")},
@@ -21,8 +23,9 @@ WEIGHT_USES: dict[str, tuple[int, str]] = {
     "aten.addmm.default": (2, "addmm"),
     "aten.mm.default": (1, "matmul"),
     "aten.matmul.default": (1, "matmul"),
+    EMBEDDING: (0, "embedding"),
 }
-_STORED_IN_OUT = frozenset({"addmm", "matmul", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"})
+_STORED_IN_OUT = frozenset({"addmm", "matmul", "embedding", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"})
 _TURNED = {"linear": "matmul", "matmul": "linear", "addmm": "linear"}  # what a use is when it reads `weight.t()`
 _TURNS = frozenset({"aten.t.default", "aten.transpose.int", "aten.permute.default"})
 BATCH_NORM = "aten._native_batch_norm_legit_no_training.default"
@@ -80,7 +83,7 @@ def _grouped(weight: Tensor, groups: int) -> Tensor:
 
 @dataclass(frozen=True)
 class NotPrunable:
-    """A parameter of two or more dimensions that no table row covers, and why."""
+    """A parameter that is no layer, and why."""
 
     name: str
     shape: tuple[int, ...]
@@ -154,6 +157,8 @@ def _groups(node: fx.Node, kind: str) -> int:
 
 
 def _bias(node: fx.Node, weight_position: int) -> str:
+    if operator(node) == EMBEDDING:
+        return ""
     position = 0 if operator(node) == "aten.addmm.default" else weight_position + 1
     bias = node.args[position] if len(node.args) > position else None
     return str(bias.target) if isinstance(bias, fx.Node) and bias.op == "get_attr" else ""
@@ -204,24 +209,38 @@ def _activation(node: fx.Node) -> fx.Node:
     return node
 
 
+def embedding_counts(tokens: Tensor, vocabulary: int) -> Tensor:
+    """Return how often each token is read, (vocabulary,) float64: the squared norm of its column's one-hot inputs."""
+    return torch.bincount(tokens.flatten(), minlength=vocabulary).double()
+
+
 def leftovers(module: fx.GraphModule, layers: tuple[Layer, ...]) -> tuple[NotPrunable, ...]:
-    """Return the parameters of two or more dimensions that are no layer, each with a reason."""
+    """Return the parameters that are no layer, each with a reason; vectors only where they stand as a weight."""
     covered = {tensor_at(module, layer.parameter).data_ptr() for layer in layers}
     found = []
     for node in module.graph.nodes:
         if node.op != "get_attr" or not isinstance(tensor_at(module, node.target), nn.Parameter):
             continue
         weight = tensor_at(module, node.target)
-        if weight.dim() >= 2 and weight.data_ptr() not in covered:
+        if weight.data_ptr() not in covered and (weight.dim() != 1 or not weight.numel() or _stands_as_weight(node)):
             name = str(node.target).removesuffix(".weight")
             found.append(NotPrunable(name, tuple(weight.shape), weight.numel(), _why(node, weight)))
     return tuple(found)
 
 
+def _stands_as_weight(node: fx.Node) -> bool:
+    return any(operator(user) in WEIGHT_USES and _weight_of(user)[0] is node for user in node.users)
+
+
 def _why(node: fx.Node, weight: Tensor) -> str:
     if not weight.numel():
         return "it is empty"
+    if not weight.dim():
+        return "it is a single number"
+    if _stands_as_weight(node):
+        return f"a layer's weight is one matrix; this is {'a vector' if weight.dim() == 1 else 'a stack of matrices'}"
     users = sorted({operator(user) for user in node.users})
     if any(user in WEIGHT_USES for user in users):
         return f"{users[0]} does not use it as its weight"
-    return f"no convolution, linear or matmul uses it as a weight; it is read by {', '.join(users) or 'nothing'}"
+    readers = ", ".join(users) or "nothing"
+    return f"no convolution, linear, matmul or embedding uses it as a weight; it is read by {readers}"

@@ -12,7 +12,7 @@ from torchvision import models, ops
 import sample_models
 from pruning_core.errors import ModelError, UnknownName
 from pruning_core.graph import ModelGraph, trace
-from tests.pruning_core.toys import flops_of_torch, traced
+from tests.pruning_core.toys import Product, flops_of_torch, traced
 
 
 @cache
@@ -57,13 +57,11 @@ def test_macs_of_torchvision_are_half_of_torchs_flops(
     assert graph.unsupported_operators == ()
 
 
-def test_an_embedding_says_why_it_is_no_layer() -> None:
-    graph = trace(nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 2)).eval(), (torch.zeros(1, 3, dtype=torch.long),))
-    assert [layer.name for layer in graph.layers] == ["1"]
-    (embedding,) = graph.not_prunable
-    assert embedding.why == "no convolution, linear or matmul uses it as a weight; it is read by aten.embedding.default"
-    with pytest.raises(UnknownName, match=r"^'0' cannot be pruned: no convolution"):
-        graph.layer("0")
+def test_a_parameter_that_is_no_layer_is_refused_with_its_reason() -> None:
+    graph = traced(nn.Sequential(nn.Linear(4, 4), Product(lambda x, w: x + w, 3, 4)), 3, 4)
+    assert [layer.name for layer in graph.layers] == ["0"]
+    with pytest.raises(UnknownName, match=r"^'1.w' cannot be pruned: no convolution.* is read by aten.add.Tensor"):
+        graph.layer("1.w")
 
 
 class Odd(nn.Module):

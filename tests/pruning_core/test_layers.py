@@ -1,5 +1,6 @@
 """Layers: found by operator whatever the module's class, tied weights once, canonical weights mean what they say."""
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -93,7 +94,32 @@ def test_a_stack_of_matrices_and_a_vector_are_no_layers() -> None:
     stack = traced(Product(lambda x, w: torch.matmul(x, w), 2, 3, 5), 2, 4, 3)
     assert stack.layers == ()
     assert [(other.name, other.shape) for other in stack.not_prunable] == [("w", (2, 3, 5))]
-    assert traced(Product(lambda x, w: x @ w, 3), 4, 3).layers == ()
+    vector = traced(Product(lambda x, w: x @ w, 3), 4, 3)
+    assert vector.layers == ()
+    whys = [other.why for graph in (stack, vector) for other in graph.not_prunable]
+    assert whys == [f"a layer's weight is one matrix; this is {what}" for what in ("a stack of matrices", "a vector")]
+
+
+def test_empty_weights_and_single_numbers_are_no_layers_and_say_so() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that it fills nothing
+        nothing = nn.Sequential(nn.Linear(4, 0), nn.Linear(0, 3, bias=False))
+    graph = traced(nothing, 4)
+    assert graph.layers == ()
+    assert [(other.name, other.shape, other.why) for other in graph.not_prunable] == [
+        ("0", (0, 4), "it is empty"),
+        ("0.bias", (0,), "it is empty"),
+        ("1", (3, 0), "it is empty"),
+    ]
+    scaled = traced(Product(lambda x, w: x * w), 4)
+    assert [(other.shape, other.why) for other in scaled.not_prunable] == [((), "it is a single number")]
+
+
+def test_a_parameter_that_no_layer_uses_says_who_reads_it() -> None:
+    (added,) = traced(Product(lambda x, w: x + w, 3, 4), 3, 4).not_prunable
+    assert added.why == "no convolution, linear, matmul or embedding uses it as a weight; it is read by aten.add.Tensor"
+    (multiplied,) = traced(Product(lambda x, w: w @ x, 2, 3), 3, 4).not_prunable
+    assert multiplied.why == "aten.matmul.default does not use it as its weight"
 
 
 def test_a_convolution_with_a_computed_weight_is_no_layer() -> None:

@@ -6,9 +6,10 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from pruning_core.coupling.units import Units
 from pruning_core.data import EvalData
 from pruning_core.errors import PlanError, WrongModel
-from pruning_core.granularities import GRANULARITIES
+from pruning_core.granularities import GRANULARITIES, Layout
 from pruning_core.layers import tensor_at
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, ModelId, Plan
@@ -187,7 +188,7 @@ def _compete(wishes: dict[str, LayerPlan], ranking: Ranking) -> list[Change]:
         return []
     _check_comparable(wishes)
     layouts = {name: ranking.layout(name, wish) for name, wish in wishes.items()}
-    budget = round(sum(wish.sparsity * layouts[name].n_weights for name, wish in wishes.items()))
+    budget = round(sum(wish.sparsity * _n_weights(layouts[name]) for name, wish in wishes.items()))
     keep = ranking.removed_up_to(wishes) > budget
     result = []
     parts = torch.split(keep, [layout.blocks_per_arena for layout in layouts.values()])
@@ -207,3 +208,8 @@ def _check_comparable(wishes: dict[str, LayerPlan]) -> None:
                 f"{name}: scope 'model' ranks all layers together, but it is scored by '{wish.criterion}' and "
                 f"'{first[0]}' by '{first[1].criterion}'; choose one criterion, lock one of them, or use scope 'layer'"
             )
+
+
+def _n_weights(layout: Layout | Units) -> int:
+    """Weights that the blocks hold together."""
+    return int(layout.block_sizes.sum()) * layout.n_arenas

@@ -41,11 +41,6 @@ class Units:
         """Units that compete."""
         return len(self.groups)
 
-    @property
-    def n_weights(self) -> int:
-        """Weights of the members that the units hold together."""
-        return sum(self.weights)
-
     @cached_property
     def block_sizes(self) -> Tensor:
         """Weights of the members in each unit, int64 (n,)."""

@@ -43,19 +43,14 @@ class Layout:
         return prod(self.block)
 
     @property
-    def block_sizes(self) -> Tensor:
-        """Weights in each block of one arena, int64 (blocks,)."""
-        return torch.full((self.blocks_per_arena,), self.block_size)
-
-    @property
-    def n_weights(self) -> int:
-        """Weights that the blocks hold together."""
-        return prod(self.view)
-
-    @property
     def blocks_per_arena(self) -> int:
         """Blocks that compete with each other."""
         return prod(self.arena or self.view) // self.block_size
+
+    @property
+    def block_sizes(self) -> Tensor:
+        """Weights in each block of an arena, int64 (blocks per arena,)."""
+        return torch.full((self.blocks_per_arena,), self.block_size)
 
     @property
     def n_arenas(self) -> int:

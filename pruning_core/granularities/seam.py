@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from pruning_core.errors import GranularityError
@@ -45,6 +46,11 @@ class Layout:
     def blocks_per_arena(self) -> int:
         """Blocks that compete with each other."""
         return prod(self.arena or self.view) // self.block_size
+
+    @property
+    def block_sizes(self) -> Tensor:
+        """Weights in each block of an arena, int64 (blocks per arena,)."""
+        return torch.full((self.blocks_per_arena,), self.block_size)
 
     @property
     def n_arenas(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx
 
-from pruning_core.layers import WEIGHT_USES, Layer, operator, reads_in_out
+from pruning_core.layers import EMBEDDING, WEIGHT_USES, Layer, embedding_counts, operator, reads_in_out
 
 CHUNK = 1 << 24  # numbers that are unfolded at once, 64 MiB
 
@@ -18,6 +18,8 @@ def column_squares(node: fx.Node, layer: Layer, args: Sequence[Any]) -> Tensor:
     A convolution is linear in its weight, so the gradient of sum(conv(x^2, w)) by w is that sum exactly, whatever the
     stride, padding, dilation and groups; one output for each group is enough.
     """
+    if operator(node) == EMBEDDING:
+        return embedding_counts(args[1], layer.weight_shape[1])[None]
     x: Tensor = args[WEIGHT_USES[operator(node)][0] - 1].detach()
     if not layer.kind.startswith("conv"):
         squares = x.square().flatten(0, -2).sum(0, dtype=torch.float64)
@@ -36,6 +38,8 @@ def column_gram(node: fx.Node, layer: Layer, args: Sequence[Any]) -> Tensor:
     A convolution whose kernels each copy one column is the unfolding itself, whatever the stride, padding and groups.
     Products are float32, their sums over chunks of examples float64.
     """
+    if operator(node) == EMBEDDING:
+        return torch.diag(embedding_counts(args[1], layer.weight_shape[1]))[None]  # one token at a time
     x: Tensor = args[WEIGHT_USES[operator(node)][0] - 1].detach().float()
     groups, d = layer.groups, prod(layer.weight_shape[1:])
     gram = torch.zeros(groups, d, d, dtype=torch.float64)

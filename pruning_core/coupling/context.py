@@ -22,9 +22,15 @@ class Options:
     heads: Literal["head", "dimension"] = "head"  # dimension: the same dimensions inside all heads
 
 
-# Channels of a grouped convolution by group (..., groups, channels), outputs (groups, outputs),
-# and the slots of its weight for one group's inputs or outputs where it stores those.
-Grouped = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
+@dataclass(frozen=True)
+class Grouped:
+    """A grouped convolution, settled when all other unions are known."""
+
+    entering: Tensor  # (..., groups, channels)
+    leaving: Tensor  # (groups, outputs)
+    weight: fx.Node
+    inputs_dim: int | None  # the stored dimension that counts the inputs of one group
+    outputs_dim: int | None  # the stored dimension that counts the outputs of one group
 
 
 class Context:
@@ -35,7 +41,7 @@ class Context:
         self.values: dict[fx.Node, Any] = {}  # labels, number, or tuple of these
         self.real: dict[fx.Node, Any] = {}  # values that depend on no input
         self.zero_when_dead: set[fx.Node] = set()
-        self.leaving: dict[str, Tensor] = {}  # weight -> labels of its outputs
+        self.leaving: dict[str, Tensor] = {}  # weight of a grouped transposed convolution -> labels of its outputs
         self.heads: list[Tensor] = []
         self.grouped: list[Grouped] = []
         self.boxes: list[Tensor] = []  # more labels that must stay rectangular
@@ -98,7 +104,6 @@ class Context:
         self.unite(x, entering, node)
         if bias is not None:
             self.unite(leaving, bias, node)
-        self.leaving[self.name_of(weight)] = leaving
         return leaving.expand([*x.shape[:-1], len(leaving)])
 
     # ------------------------------------------------------------ meetings

@@ -136,7 +136,7 @@ def couple(graph: ModelGraph, options: Options | None = None) -> Coupling:
         module=module,
         values=ctx.values,
         roots=table,
-        outputs={name: ctx.roots(leaving).numpy().copy() for name, leaving in ctx.leaving.items()},
+        outputs=_outputs(ctx, graph, table),
         why_not={group: why_not[group] for group in wanted.tolist() if group in why_not},
         heads=frozenset(int(root) for roots in heads for root in np.intersect1d(roots, wanted) if root),
         unknown=ctx.unknown_operators,
@@ -183,6 +183,18 @@ def _join_parts(tensors: StoredTensors, slots: dict[tuple[str, int], IntArray]) 
         whole = joined.setdefault((part.packed, dim), np.zeros(size, dtype=np.int64))
         whole[start : start + len(roots)] = roots
     return joined
+
+
+def _outputs(ctx: Context, graph: ModelGraph, table: dict[tuple[str, int], IntArray]) -> dict[str, IntArray]:
+    """Return the groups of each layer's outputs; a grouped transposed convolution stores no dimension of them."""
+    found = {}
+    for layer in graph.layers:
+        key = (layer.parameter, 1 if layer.stored_in_out else 0)
+        if layer.parameter in ctx.leaving:
+            found[layer.parameter] = ctx.roots(ctx.leaving[layer.parameter]).numpy().copy()
+        elif key in table:
+            found[layer.parameter] = table[key]
+    return found
 
 
 def _statistics(ctx: Context) -> dict[fx.Node, tuple[int, ...]]:

@@ -46,7 +46,7 @@ class Labels:
 
     def unite(self, a: Tensor, b: Tensor, reason: str) -> None:
         """Join `a` and `b` element by element; a channel that meets NO_CHANNEL is frozen for `reason`."""
-        a, b = without_repeats(*torch.broadcast_tensors(a, b))
+        a, b = without_repeats(*_broadcast(a, b))
         first, second = (self.roots(labels).reshape(-1).numpy() for labels in (a, b))
         lone = (first == NO_CHANNEL) ^ (second == NO_CHANNEL)
         if lone.any():
@@ -75,6 +75,11 @@ class Labels:
             for root in np.unique(self.find(labels)).tolist():
                 first.setdefault(root, reason)
         return first
+
+
+def _broadcast(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    shape = list(np.broadcast_shapes(a.shape, b.shape))
+    return a.expand(shape), b.expand(shape)
 
 
 def stored(labels: Tensor) -> Tensor:

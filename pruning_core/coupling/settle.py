@@ -39,7 +39,7 @@ def _settle_grouped(ctx: Context, grouped: Grouped) -> None:
 
     Depthwise (one input and output position per group): whole groups, nothing else exists.
     """
-    entering, leaving, inputs, outputs = grouped
+    entering, leaving = grouped.entering, grouped.leaving
     flat = stored(ctx.roots(entering))
     flat = flat.expand(*flat.shape[:-2], *entering.shape[-2:]).reshape(-1, *entering.shape[-2:])[0]
     out = ctx.roots(leaving)
@@ -50,8 +50,14 @@ def _settle_grouped(ctx: Context, grouped: Grouped) -> None:
         ctx.labels.unite(entering, leaving[:, :1], reason)
         ctx.labels.unite(leaving, leaving[:, :1], reason)
     else:
-        ctx.labels.unite(entering, first_of(entering, [entering.dim() - 2]) if inputs is None else inputs, reason)
-        ctx.labels.unite(leaving, leaving[:1] if outputs is None else outputs, reason)
+        inputs = first_of(entering, [entering.dim() - 2])
+        outputs = leaving[:1]
+        if grouped.inputs_dim is not None:
+            inputs = ctx.slots(grouped.weight, grouped.inputs_dim)
+        if grouped.outputs_dim is not None:
+            outputs = ctx.slots(grouped.weight, grouped.outputs_dim)
+        ctx.labels.unite(entering, inputs, reason)
+        ctx.labels.unite(leaving, outputs, reason)
 
 
 def groups_left(box: Tensor, axis: int) -> int:

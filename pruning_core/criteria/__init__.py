@@ -33,7 +33,18 @@ __all__ = [
     "split_settings",
 ]
 
-FAMILIES = ("magnitude", "gradient", "normalisation", "activation")  # in the order of menus
+FAMILIES = (  # in the order of menus
+    "magnitude",
+    "gradient",
+    "normalisation",
+    "activation",
+    "sparsegpt",
+    "reconstruction",
+    "similarity",
+    "noiseout",
+    "oracle",
+    "lamp",
+)
 
 for _family in FAMILIES:
     import_module(f"{__name__}.{_family}")  # registers its members

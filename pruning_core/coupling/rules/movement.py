@@ -81,7 +81,7 @@ def pad(ctx: Context, node: fx.Node, x: Tensor, amounts: Sequence[int], mode: An
         return first_of(x, dims).expand(ctx.shape(node))
     if set(dims).isdisjoint(varying_dims(ctx.roots(x))):
         return first_of(x, sorted(set(dims))).expand(ctx.shape(node))
-    result = torch.nn.functional.pad(x, list(amounts), value=-1).contiguous()
+    result: Tensor = torch.nn.functional.pad(x, list(amounts), value=-1).contiguous()
     new = result == -1
     result[new] = ctx.labels.fresh(int(new.sum()))
     return result
@@ -105,7 +105,8 @@ def index(ctx: Context, node: fx.Node, x: Tensor, indices: Sequence[Tensor | Non
         if set(dims) & set(varying_dims(ctx.roots(x))):
             return ctx.unknown(node, "its index over a channel dimension is computed from the input")
         real = [None if i is None else torch.zeros(i.shape, dtype=torch.int64) for i in indices]
-    return torch.ops.aten.index.Tensor(x, real)
+    chosen: Tensor = torch.ops.aten.index.Tensor(x, real)
+    return chosen
 
 
 @rule("index_select")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import fx
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pruning_core.coupling.context import Context
 
 RuleFunction = Callable[..., Any]
+Function = TypeVar("Function", bound=RuleFunction)
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,18 @@ class Rule:
 RULES: dict[str, Rule] = {}
 
 
-def rule(*names: str, weights: tuple[int, ...] = ()) -> Callable[[RuleFunction], RuleFunction]:
+def rule(*names: str, weights: tuple[int, ...] = ()) -> Callable[[Function], Function]:
     """Add a rule for aten operators: all overloads of a name without a dot."""
 
-    def add(function: RuleFunction) -> RuleFunction:
+    def add(function: Function) -> Function:
         for name in names:
             packet = getattr(torch.ops.aten, name.split(".")[0])
             overloads = [name.split(".")[1]] if "." in name else packet.overloads()
             for overload in overloads:
-                RULES.setdefault(f"aten.{name.split('.')[0]}.{overload}", Rule(function, weights))
+                key = f"aten.{name.split('.')[0]}.{overload}"
+                if key in RULES:
+                    raise ValueError(f"operator {key} has two rules")
+                RULES[key] = Rule(function, weights)
         return function
 
     return add

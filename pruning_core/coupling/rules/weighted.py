@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, fx
 
+from pruning_core.coupling.context import Grouped
 from pruning_core.coupling.labels import compact
 from pruning_core.coupling.rules.table import argument, rule
 
@@ -43,8 +44,7 @@ def convolution(ctx: Context, node: fx.Node, x: Tensor, weight: Tensor, bias: Te
         ctx.unite(channels, ctx.slots(source, 1), node)
     else:
         entering = _per_group(ctx, channels, groups)
-        inside = None if entering.shape[-1] == 1 else ctx.slots(source, 1)
-        ctx.grouped.append((entering, leaving.reshape(groups, -1), inside, None))
+        ctx.grouped.append(Grouped(entering, leaving.reshape(groups, -1), source, inputs_dim=1, outputs_dim=None))
     return _finish(ctx, node, x, source, bias, leaving)
 
 
@@ -61,9 +61,9 @@ def transposed(ctx: Context, node: fx.Node, x: Tensor, weight: Tensor, bias: Ten
     if groups == 1:
         leaving = ctx.slots(source, 1)
     else:  # no stored dimension counts the outputs of all groups: they are labels of their own
-        leaving = ctx.labels.fresh(groups * weight.shape[1])
-        inside = None if weight.shape[1] == 1 else ctx.slots(source, 1)
-        ctx.grouped.append((_per_group(ctx, channels, groups), leaving.reshape(groups, -1), None, inside))
+        leaving = ctx.leaving[ctx.name_of(source)] = ctx.labels.fresh(groups * weight.shape[1])
+        entering = _per_group(ctx, channels, groups)
+        ctx.grouped.append(Grouped(entering, leaving.reshape(groups, -1), source, inputs_dim=None, outputs_dim=1))
     return _finish(ctx, node, x, source, bias, leaving)
 
 
@@ -75,7 +75,6 @@ def _finish(ctx: Context, node: fx.Node, x: Tensor, source: fx.Node, bias: Tenso
     if bias is not None:
         ctx.unite(leaving, bias, node)
     ctx.must_stay_constant(node, x, range(2, x.dim()))
-    ctx.leaving[ctx.name_of(source)] = leaving
     return leaving.reshape([1, -1] + [1] * (x.dim() - 2)).expand(ctx.shape(node))
 
 

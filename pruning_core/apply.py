@@ -50,7 +50,7 @@ def check(plan: Plan, model: Model, ranking: Ranking | None = None) -> None:
 
 
 def _check_groups(wishes: Mapping[str, LayerPlan], ranking: Ranking) -> None:
-    """Refuse two different wishes for one group of coupled channels: a channel goes from all its layers or from none."""
+    """Refuse two different wishes for one group of coupled channels: it goes from all its layers or from none."""
     owner: dict[int, str] = {}
     for name, wish in wishes.items():
         units = ranking.units(name, wish)

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock, RLock
 from typing import Any
 
@@ -11,7 +12,15 @@ from torch import Tensor
 
 from pruning_core import masks, statistics
 from pruning_core.coupling.units import Units
-from pruning_core.criteria import CRITERIA, STATISTICS, Refit, split_settings
+from pruning_core.criteria import (
+    CRITERIA,
+    ONE_LAYER_AT_A_TIME,
+    STATISTICS,
+    WITH_TARGETS,
+    WITHOUT_DATA,
+    Refit,
+    split_settings,
+)
 from pruning_core.data import EvalData
 from pruning_core.errors import CriterionError, PlanError, PruningError, UnknownName
 from pruning_core.granularities import GRANULARITIES, Layout
@@ -41,7 +50,7 @@ class Ranking:
         self.model = model
         self.calibration = calibration
         self._cache: OrderedDict[Hashable, Tensor] = OrderedDict()
-        self._statistics: dict[frozenset[str], dict[str, LayerStatistics]] = {}
+        self._statistics: dict[tuple[frozenset[str], str | None], dict[str, LayerStatistics]] = {}
         self._lock = Lock()
         self._busy: dict[Hashable, RLock] = {}  # held by who computes a value, so that others wait for that one alone
         self._collecting = Lock()
@@ -121,7 +130,8 @@ class Ranking:
             return Change(found, {}, removed)
         _, settings = split_settings(wish.granularity, wish.criterion, wish.settings)
         rows, columns = (units.rows, units.columns) if units else ({}, {})
-        refit = Refit(self.model.graph, name, found, self.statistics, rows, columns, settings)
+        collect = partial(self.statistics, layer=name)
+        refit = Refit(self.model.graph, name, found, collect, rows, columns, settings)
         try:
             with torch.no_grad():
                 return Change(found, criterion.update(refit), removed)
@@ -144,28 +154,33 @@ class Ranking:
         removed = layout.groups[~keep[0].numpy()]
         return self.model.rows.masks_without(removed)
 
-    def statistics(self, needs: frozenset[str]) -> dict[str, LayerStatistics]:
-        """Return the statistics `needs` of every layer, collected in one pass over the calibration data."""
+    def statistics(self, needs: frozenset[str], layer: str | None = None) -> Mapping[str, LayerStatistics]:
+        """Return the statistics `needs` of every layer, collected in one pass over the calibration data.
+
+        What is too large or too slow for all layers at once is collected for `layer` alone.
+        """
+        only = layer if needs & ONE_LAYER_AT_A_TIME else None
         with self._collecting:
-            if needs not in self._statistics:
-                self._statistics[needs] = statistics.collect(self.model.graph, self.calibration, needs)
-            return self._statistics[needs]
+            if (needs, only) not in self._statistics:
+                layers = None if only is None else [only]
+                found = statistics.collect(self.model.graph, self.calibration, needs, layers)
+                self._statistics[needs, only] = found
+            return self._statistics[needs, only]
 
     def _check_criterion(self, name: str, wish: LayerPlan) -> None:
         """Refuse a criterion that lacks what it needs or has no meaning here, before anything is computed."""
-        self._check_unit(name, wish)
         needs, data = CRITERIA[wish.criterion].needs, self.calibration
         if "bn_scale" in needs and self.model.graph.layer(name).batch_norm is None:
             raise CriterionError(f"{name}: {wish.criterion} needs {STATISTICS['bn_scale']}; l1 works everywhere")
-        if needs - {"bn_scale"} and data is None:
+        if needs - WITHOUT_DATA and data is None:
             raise CriterionError(f"{name}: {wish.criterion} needs calibration data; l1 and l2 work without data")
-        if "gradient" in needs and data is not None and data.targets is None:
-            raise CriterionError(
-                f"{name}: {wish.criterion} needs {STATISTICS['gradient']}; data '{data.name}' has none"
-            )
+        if needs & WITH_TARGETS and data is not None and data.targets is None:
+            lacking = STATISTICS[min(needs & WITH_TARGETS)]
+            raise CriterionError(f"{name}: {wish.criterion} needs {lacking}; data '{data.name}' has no targets")
+        self._check_unit(name, wish)
 
     def _check_unit(self, name: str, wish: LayerPlan) -> None:
-        """Refuse a granularity that cuts finer than what the criterion tells apart: its blocks would all score alike."""
+        """Refuse a granularity that cuts finer than what the criterion tells apart: its blocks would score alike."""
         unit, layout = CRITERIA[wish.criterion].unit, self.layout(name, wish)
         if isinstance(layout, Units):
             told_apart = "input" if layout.structure == "input" else "output"  # a branch: all outputs of its layers
@@ -197,7 +212,7 @@ class Ranking:
 
     def _weight_scores(self, name: str, wish: LayerPlan, settings: dict[str, Any]) -> Tensor:
         criterion = CRITERIA[wish.criterion]
-        stats = self.statistics(criterion.needs)[name] if criterion.needs else LayerStatistics(layer=name)
+        stats = self.statistics(criterion.needs, name)[name] if criterion.needs else LayerStatistics(layer=name)
         with torch.no_grad():
             return criterion.score(self.model.graph.weight(name), stats, **settings)
 

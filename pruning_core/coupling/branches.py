@@ -1,4 +1,4 @@
-"""Residual branches: what an addition adds to a value that goes past it. A branch whose weights are zero adds nothing."""
+"""Residual branches: what is added to a value that goes past it. A branch whose weights are zero adds nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -17,7 +17,11 @@ from pruning_core.graph import ModelGraph
 from pruning_core.layers import Layer, tensor_at
 
 IntArray = NDArray[np.int64]
-STRUCTURES = {"output": "outputs", "input": "inputs", "head": "outputs"}  # structure -> the layer's side it is chosen on
+STRUCTURES = {
+    "output": "outputs",
+    "input": "inputs",
+    "head": "outputs",
+}  # structure -> side of the layer
 BRANCH_STEPS = (0.0, 1.0)  # a branch stays or goes
 
 
@@ -120,7 +124,9 @@ class Rows:
                 weight = sum(self.graph.layer(member).n_weights for member in branch.layers)
                 groups = np.array([-1 - number], np.int64)
                 return Units("branch", branch.layers, groups, {}, {}, {}, (weight,), steps=BRANCH_STEPS)
-        raise GranularityError("it lies in no residual branch that could be skipped; output_channel removes parts of it")
+        raise GranularityError(
+            "it is in no residual branch that could be skipped; output_channel removes parts of it"
+        )
 
     def masks_without(self, removed: IntArray) -> dict[str, Tensor]:
         """Return the masks of all tensors that lose the groups `removed`: by layer, or by parameter or buffer.

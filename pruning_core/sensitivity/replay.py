@@ -229,7 +229,7 @@ class Replay:
         return self.fork_changed(frontier, dict.fromkeys(self._weights[name], weight))
 
     def fork_changed(self, frontier: Frontier, changed: Mapping[int, Any]) -> Tensor:
-        """Return the output when some constants are different, as `changed` gives them; as `fork` does for one layer."""
+        """Return the output when some constants are different, as `changed` gives them."""
         route = self.route(changed)
         if frontier.position > route.position:
             raise ValueError("the frontier is past what changed")

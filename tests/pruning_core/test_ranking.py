@@ -161,10 +161,12 @@ def test_the_cache_is_bounded_and_keeps_what_was_used_last(model: Model, monkeyp
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_ranks_are_usable_whatever_mode_the_first_caller_was_in(model: Model, criterion: str, mode: type) -> None:
-    known, wish = Ranking(model, data()), LayerPlan(sparsity=0.5, criterion=criterion)
+    granularity = {"weight": "fine_grained", "output": "row", "input": "input_channel"}[CRITERIA[criterion].unit]
+    known, wish = Ranking(model, data()), LayerPlan(sparsity=0.5, criterion=criterion, granularity=granularity)
+    name = "fc1" if granularity == "input_channel" else "conv"
     with mode():
-        known.mask("conv", wish)
-    for tensor in (known.scores("conv", wish), known.ranks("conv", wish)):
+        known.mask(name, wish)
+    for tensor in (known.scores(name, wish), known.ranks(name, wish)):
         assert not tensor.is_inference()
         assert not tensor.requires_grad
 

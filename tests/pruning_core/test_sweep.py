@@ -194,7 +194,7 @@ def test_nothing_of_the_model_changes(small: Model) -> None:
 
 
 def test_layers_that_do_not_fit_are_skipped_with_the_reason(small: Model) -> None:
-    result = sweep(small, examples(), Request(criterion="bn_scale", levels=(0.5,)))
+    result = sweep(small, examples(), Request("row", "bn_scale", levels=(0.5,)))
     assert [cell.layer for cell in result.cells] == ["conv"]
     assert result.skipped == {"fc": "fc: bn_scale needs a batch norm after the layer; l1 works everywhere"}
 

@@ -138,6 +138,16 @@ def _describe(module: fx.GraphModule, examples: tuple[Tensor, ...]) -> ModelGrap
     )
 
 
+def shapes_and_macs(
+    module: fx.GraphModule, example_inputs: tuple[Tensor, ...]
+) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+    """Return by node: its (first) output's shape at a batch of `TRACE_BATCH`, its multiply-accumulates per example."""
+    interpreter = _Shapes(module)
+    with torch.no_grad():
+        interpreter.run(*(_batch_of_two(example) for example in example_inputs))
+    return interpreter.shapes, _count_macs(module, interpreter.shapes)[0]
+
+
 def _count_macs(module: fx.GraphModule, shapes: dict[str, tuple[int, ...]]) -> tuple[dict[str, int], tuple[str, ...]]:
     macs: dict[str, int] = {}
     unknown: dict[str, None] = {}

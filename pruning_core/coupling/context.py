@@ -158,7 +158,7 @@ class Context:
 
     def dies_to_zero(self, node: fx.Node) -> bool:
         """Whether a removed channel is exactly 0 in some operand."""
-        return any(source in self.zero_when_dead for source in node.all_input_nodes[:2])
+        return any(source in self.zero_when_dead for source in _operands(node))
 
     def join(self, a: Tensor, b: Tensor, node: fx.Node) -> Tensor:
         """Elementwise meeting; broadcasting decides which labels it binds."""
@@ -203,6 +203,11 @@ class Context:
         for dim in range(self.tensors.tensor(source).dim()):
             self.labels.freeze(self.slots(source, dim), reason)
         return True
+
+
+def _operands(node: fx.Node) -> list[fx.Node]:
+    """Return the operands of a contraction, also those in the list of an einsum."""
+    return [source for source in node.all_input_nodes if isinstance(source.meta.get("val"), Tensor)]
 
 
 def size_along(labels: Tensor, dim: int, rank: int) -> int:

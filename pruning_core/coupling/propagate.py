@@ -9,7 +9,7 @@ from torch import Tensor, fx
 from pruning_core.coupling.context import Context, map_tensors, tensors_in
 from pruning_core.coupling.labels import compact, no_channels
 from pruning_core.coupling.rules import RULES
-from pruning_core.coupling.zeros import is_zero_when_dead
+from pruning_core.coupling.zeros import is_infinite_when_dead, is_zero_when_dead
 from pruning_core.layers import operator
 
 
@@ -27,9 +27,15 @@ def propagate(ctx: Context, module: fx.GraphModule) -> None:
                 ctx.labels.freeze(labels, "reaches the model output")
         else:
             _evaluate_constant(ctx, node)
-            if is_zero_when_dead(node, ctx.zero_when_dead):
-                ctx.zero_when_dead.add(node)
             ctx.values[node] = map_tensors(_labels_of(ctx, node), lambda labels: compact(ctx.roots(labels)))
+            _note_zeros(ctx, node)
+
+
+def _note_zeros(ctx: Context, node: fx.Node) -> None:
+    if is_zero_when_dead(ctx, node):
+        ctx.zero_when_dead.add(node)
+    if (operand := is_infinite_when_dead(ctx, node)) is not None:
+        ctx.labels.freeze(ctx.value(operand), f"{ctx.where(node)} would be infinite where a masked channel is 0")
 
 
 def _evaluate_constant(ctx: Context, node: fx.Node) -> None:

@@ -1,8 +1,15 @@
-"""Is an element whose channel is masked exactly 0 here? A sigmoid of 0 is not."""
+"""Is an element whose channel is masked exactly 0 here? A sigmoid of 0 is not; 1 / 0 is worse."""
 
-from torch import fx
+from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor, fx
+
+from pruning_core.coupling.labels import stored, varying_dims
 from pruning_core.layers import operator
+
+if TYPE_CHECKING:
+    from pruning_core.coupling.context import Context
 
 _WEIGHTED = frozenset(
     f"aten.{name}"
@@ -12,11 +19,12 @@ _WEIGHTED = frozenset(
 _KEEPS_ZERO = frozenset(
     f"aten.{name}"
     for name in """pow layer_norm rms_norm group_norm relu gelu silu hardswish tanh neg abs leaky_relu elu selu celu
-    mish relu6 sqrt sin erf div max_pool2d avg_pool2d max_pool1d avg_pool1d mean sum adaptive_avg_pool2d view reshape
+    mish relu6 sqrt sin erf max_pool2d avg_pool2d max_pool1d avg_pool1d mean sum adaptive_avg_pool2d view reshape
     _unsafe_view permute transpose t slice select split split_with_sizes chunk unbind squeeze unsqueeze expand clone
-    contiguous cat stack alias _to_copy to roll index index_select sub add dropout flatten repeat flip square
+    contiguous cat stack alias _to_copy to roll index index_select sub add dropout flatten repeat flip square glu
     linalg_vector_norm""".split()
 )
+_INFINITE_AT_ZERO = frozenset(f"aten.{name}" for name in "log log2 log10 rsqrt reciprocal logit".split())
 
 
 def packet(node: fx.Node) -> str:
@@ -24,17 +32,59 @@ def packet(node: fx.Node) -> str:
     return ".".join(operator(node).split(".")[:2])
 
 
-def is_zero_when_dead(node: fx.Node, known: set[fx.Node]) -> bool:
-    """Whether removed channels are exactly 0 in the result of `node`; `known` are the nodes before with that answer."""
-    name, sources = packet(node), [source for source in node.all_input_nodes if source.op != "get_attr"]
+def is_zero_when_dead(ctx: "Context", node: fx.Node) -> bool:
+    """Whether removed channels are exactly 0 in the result of `node`, whose labels are known."""
+    name, known = packet(node), ctx.zero_when_dead
+    sources = [source for source in node.all_input_nodes if isinstance(source.meta.get("val"), Tensor | tuple | list)]
     if name in _WEIGHTED:
         return True
-    if name in ("aten.mul", "aten.matmul", "aten.bmm", "aten.mm", "aten.scaled_dot_product_attention"):
-        return any(source in known for source in sources)
+    if name in ("aten.mul", "aten.matmul", "aten.bmm", "aten.mm"):
+        return any(_controls(ctx, node, i) for i in (0, 1))
+    if name == "aten.scaled_dot_product_attention":
+        return node.args[2] in known
+    if name == "aten.div":
+        return node.args[0] in known
     if name == "aten.pow" and not (isinstance(node.args[1], (int, float)) and node.args[1] > 0):
-        return False
-    if name == "aten.div" and node.args[0] not in known:
         return False
     if name in ("aten.add", "aten.sub") and not isinstance(node.args[1], fx.Node):
         return False
-    return (name in _KEEPS_ZERO or name == "getitem") and bool(sources) and all(source in known for source in sources)
+    computed = [source for source in sources if source.op != "get_attr"]
+    stored_have_labels = all(_has_labels(ctx, source) for source in sources if source.op == "get_attr")
+    if name != "getitem" and (name not in _KEEPS_ZERO or not stored_have_labels):
+        return False
+    return bool(computed) and all(source in known for source in computed)
+
+
+def is_infinite_when_dead(ctx: "Context", node: fx.Node) -> fx.Node | None:
+    """Return the operand whose removed channels make `node` infinite or NaN under a mask, if any."""
+    name, position = packet(node), None
+    if name in _INFINITE_AT_ZERO:
+        position = 0
+    elif name == "aten.div":
+        position = 1
+    elif name == "aten.pow" and isinstance(node.args[1], (int, float)) and node.args[1] < 0:
+        position = 0
+    operand = None if position is None else node.args[position]
+    if isinstance(operand, fx.Node) and operand in ctx.zero_when_dead and _has_labels(ctx, operand):
+        return operand
+    return None
+
+
+def _has_labels(ctx: "Context", node: fx.Node) -> bool:
+    labels = ctx.values.get(node)
+    return isinstance(labels, Tensor) and bool(stored(labels).any())
+
+
+def _controls(ctx: "Context", node: fx.Node, position: int) -> bool:
+    """Whether one operand is 0 when dead and carries the very channels of the result."""
+    source, result = node.args[position], ctx.values.get(node)
+    labels = ctx.values.get(source) if isinstance(source, fx.Node) else None
+    if source not in ctx.zero_when_dead or not isinstance(labels, Tensor) or not isinstance(result, Tensor):
+        return False
+    if packet(node) != "aten.mul":  # a product's last dimension comes from the right, the one before from the left
+        foreign = result.dim() - 1 - position
+        offset = result.dim() - labels.dim()
+        return all(dim != foreign and dim >= offset for dim in varying_dims(ctx.roots(result)))
+    own, roots = ctx.roots(labels).expand(result.shape), ctx.roots(result)
+    own, roots = torch.broadcast_tensors(stored(own), stored(roots))  # type: ignore[no-untyped-call]
+    return bool(((own == roots) | (roots == 0)).all())

@@ -66,7 +66,7 @@ def pair_scores(covariance: Tensor, mean: Tensor) -> Tensor:
     alive = _varies(covariance, mean).numpy()
     strength[~alive], strength[:, ~alive] = -1.0, -1.0
     scores: NDArray[np.float64] = np.where(alive, 1.0, 0.0)
-    partner = strength.argmax(1) if len(strength) else np.zeros(0, int)
+    partner = strength.argmax(1)
     for _ in range(int(alive.sum()) - 1):
         best = strength[np.arange(len(strength)), partner]
         one = int(best.argmax())

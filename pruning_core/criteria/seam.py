@@ -118,6 +118,8 @@ class Criterion:
             if getattr(stats, name) is None:
                 raise CriterionError(f"{self.name} {stats.lack(name)}; l1 works everywhere")
         weight = weight.detach()
+        if not weight.numel():
+            return torch.zeros_like(weight)
         exact = weight.float() if weight.element_size() < 4 else weight  # sums of float16 would overflow
         return self.function(exact, stats, **check_settings(self.settings, settings))
 

@@ -19,6 +19,4 @@ def similarity(
     """
     filters = weight.flatten(1).double()
     filters = {"weights": filters, "magnitudes": filters.abs(), "squares": filters.square()}[of]
-    if not filters.numel():
-        return torch.zeros_like(weight)
     return over_outputs(torch.cdist(filters, filters).sum(1).to(weight.dtype), weight)

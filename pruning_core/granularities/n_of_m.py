@@ -23,10 +23,20 @@ def n_m(
     order = (0, *range(2, axes), 1) if layout == "input_channel" else tuple(range(axes))
     view = (prod(shape) // shape[1], shape[1]) if layout == "input_channel" else (shape[0], prod(shape[1:]))
     if view[1] % m:
-        raise GranularityError(f"{n}:{m} needs inputs in groups of {m}, this layer has {view[1]}; {_divisors(view[1])}")
+        raise GranularityError(f"{n}:{m} needs {_needs(shape, m, layout)}; {_fitting(shape, m, view[1])}")
     return Layout(shape, order, view, (1, 1), (1, m), steps=(0.0, 1 - n / m))
 
 
-def _divisors(size: int) -> str:
-    fitting = [str(m) for m in (2, 4, 8, 16, 32) if size % m == 0]
-    return f"m of {' or '.join(fitting)} would fit" if fitting else "no m of 2, 4, 8, 16 or 32 fits"
+def _needs(shape: Shape, m: int, layout: str) -> str:
+    if layout == "flat":
+        return f"the weights of an output in groups of {m}, this layer has {prod(shape[1:])}"
+    each = " for each output" if len(shape) > 2 else ""  # with groups an output reads only some of the inputs
+    return f"inputs in groups of {m}, this layer has {shape[1]}{each}"
+
+
+def _fitting(shape: Shape, m: int, size: int) -> str:
+    sizes = [str(other) for other in (2, 4, 8, 16, 32) if size % other == 0]
+    if sizes:
+        return f"m of {' or '.join(sizes)} would fit"
+    flat = "; layout flat would fit" if prod(shape[1:]) % m == 0 else ""
+    return f"no m of 2, 4, 8, 16 or 32 fits{flat}"

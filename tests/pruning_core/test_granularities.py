@@ -99,7 +99,25 @@ def test_two_of_four_competes_in_arenas_of_four_inputs() -> None:
     [
         ("n_m", (8, 6), {}, "2:4 needs inputs in groups of 4, this layer has 6; m of 2 would fit"),
         ("n_m", (8, 4), {"n": 4, "m": 4}, "4:4 removes nothing; n must be below m"),
-        ("n_m", (8, 1, 3, 3), {}, "2:4 needs inputs in groups of 4, this layer has 1; no m of 2, 4, 8, 16 or 32 fits"),
+        (
+            "n_m",
+            (8, 1, 3, 3),
+            {},
+            "2:4 needs inputs in groups of 4, this layer has 1 for each output; no m of 2, 4, 8, 16 or 32 fits",
+        ),
+        (
+            "n_m",
+            (8, 1, 2, 2),
+            {},
+            "2:4 needs inputs in groups of 4, this layer has 1 for each output; no m of 2, 4, 8, 16 or 32 fits; layout "
+            "flat would fit",
+        ),
+        (
+            "n_m",
+            (8, 2, 3, 3),
+            {"layout": "flat"},
+            "2:4 needs the weights of an output in groups of 4, this layer has 18; m of 2 would fit",
+        ),
         ("block", (8, 6), {"rows": 3, "cols": 1}, "blocks of (3, 1) do not tile a matrix of (8, 6); try (8, 2)"),
         ("kernel", (8, 6), {}, "a weight without kernel positions has no kernels to remove"),
         ("kernel", (8, 6, 1, 1), {}, "a weight without kernel positions has no kernels to remove"),

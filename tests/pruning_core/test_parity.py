@@ -1,13 +1,19 @@
-"""Parity with torch's own pruning and counters; rows of the oracle table in order. Row 12 stands in test_schedules.
+"""Parity with torch's own pruning and counters and with what other libraries compute; rows of a table of oracles.
 
-Where torch means something else by the same words, the test names its variant.
+Where a library means something else by the same words, the test names its variant. Libraries that are not installed
+here stand as the few lines that they compute. Row 12 stands in test_schedules too, row 28 in test_selection. Row 11
+(torch.ao.pruning's NearlyDiagonalSparsifier, a band around the diagonal whatever the weights are) has no like here.
 """
+
+from itertools import combinations
 
 import pytest
 import torch
 import torch.ao.pruning as ap
 import torch.nn.utils.prune as prune
 from torch import Tensor, nn
+from torch.ao.pruning._experimental.data_sparsifier.data_norm_sparsifier import DataNormSparsifier
+from torch.ao.pruning._experimental.pruner.saliency_pruner import SaliencyPruner
 from torch.utils.flop_counter import FlopCounterMode
 
 from pruning_core import masks
@@ -15,9 +21,15 @@ from pruning_core.apply import masks_for
 from pruning_core.criteria import CRITERIA, LayerStatistics
 from pruning_core.granularities import GRANULARITIES
 from pruning_core.graph import trace
+from pruning_core.layers import tensor_at
+from pruning_core.metrics.storage import storage_of
 from pruning_core.model import Model
-from pruning_core.plan import Plan
+from pruning_core.plan import LayerPlan, Plan
+from pruning_core.ranking import Ranking
+from pruning_core.schedules import SCHEDULES
+from pruning_core.selection import select
 
+WISH = LayerPlan()
 SPARSITIES = [0.0, 0.1, 0.333, 0.5, 0.95, 1.0]
 
 
@@ -169,6 +181,134 @@ def test_row_10_the_sparsifier_fails_on_convolutions_and_we_flatten_them() -> No
     assert torch.equal(ours.flatten(1), mask_of_sparsifier(flat, 0.5, (1, 4), 4))
 
 
+@pytest.mark.parametrize("sparsity", [0.0, 0.25, 0.5])
+@pytest.mark.parametrize("build", [linear, conv])
+def test_row_4_saliency_pruner_removes_the_rows_of_least_l1_norm(build: type[nn.Module], sparsity: float) -> None:
+    """torch.ao.pruning's experimental SaliencyPruner takes int(n * sparsity) rows and we round."""
+    weight = build().weight.detach()
+    n_rows = int(len(weight) * sparsity)
+    model = nn.Sequential(build())
+    pruner = SaliencyPruner({"sparsity_level": sparsity})
+    pruner.prepare(model, [{"tensor_fqn": "0.weight"}])
+    pruner.enable_mask_update = True
+    pruner.step()
+    theirs = model[0].parametrizations.weight[0].mask
+    assert torch.equal(our_mask(weight, n_rows / len(weight), "row").flatten(1).all(1), theirs)
+
+
+@pytest.mark.parametrize(("criterion", "norm"), [("l1", "L1"), ("l2", "L2")])
+@pytest.mark.parametrize("rows_and_cols", [(1, 1), (1, 4), (2, 4)])
+def test_row_9_data_norm_sparsifier_of_embeddings(criterion: str, norm: str, rows_and_cols: tuple[int, int]) -> None:
+    """torch.ao.pruning's table is (tokens, width); our matrix is its transpose, so blocks lie across."""
+    rows, cols = rows_and_cols
+    torch.manual_seed(0)
+    graph = trace(nn.Sequential(nn.Embedding(12, 8)).eval(), (torch.zeros(1, 3, dtype=torch.long),))
+    (layer,) = graph.layers
+    table = tensor_at(graph.module, layer.parameter).detach()
+    sparsifier = DataNormSparsifier(
+        data_list=[("table", table)],
+        sparsity_level=0.5,
+        sparse_block_shape=rows_and_cols,
+        zeros_per_block=rows * cols,
+        norm=norm,
+    )
+    sparsifier.step()
+    blocks = {"granularity": "block", "rows": cols, "cols": rows}
+    ours = layer.stored(our_mask(graph.weight(layer.name), 0.5, criterion=criterion, **blocks))
+    assert torch.equal(ours, sparsifier.get_mask("table").bool())
+
+
+@pytest.mark.parametrize("begin", [0, 3])
+def test_row_12_polynomial_decay_of_the_tensorflow_toolkit(begin: int) -> None:
+    """PolynomialDecay of power 3, by its formula; it prunes only every `frequency` steps, our schedule has no gaps."""
+    span = {"begin_step": begin, "end_step": begin + 10, "initial": 0.2, "final": 0.8}
+    for step in range(begin + 14):
+        progress = min(1, max(0, (step - begin) / 10))
+        theirs = 0.8 + (0.2 - 0.8) * (1 - progress) ** 3
+        assert SCHEDULES["polynomial"].sparsity(step, **span) == pytest.approx(theirs)
+
+
+def test_row_12_automated_gradual_pruner_of_distiller() -> None:
+    """Distiller ends at the last step that `frequency` reaches, before its end: that step is our end."""
+    start, end, frequency, final = 2, 20, 4, 0.9
+    span = (end - start - 1) // frequency * frequency
+    for step in range(start, start + span + 1, frequency):
+        theirs = final + (0.1 - final) * (1 - (step - start) / span) ** 3
+        found = SCHEDULES["polynomial"].sparsity(
+            step, begin_step=start, end_step=start + span, initial=0.1, final=final
+        )
+        assert found == pytest.approx(theirs)
+
+
+def asp_mask(matrix: Tensor) -> Tensor:
+    """Best of the six patterns for every four numbers of (rows, cols), as NVIDIA's m4n2_1d chooses it."""
+    patterns = torch.tensor([[float(i in pair) for i in range(4)] for pair in combinations(range(4), 2)])
+    best = (matrix.abs().reshape(-1, 4) @ patterns.T).argmax(1)
+    return patterns[best].bool().reshape(matrix.shape)
+
+
+def test_row_13_create_asp_mask_of_model_optimizer() -> None:
+    """`2:4 sparsity` counts along the inputs, in convolutions for each kernel position; equals may fall otherwise."""
+    weight = linear(16, 10).weight.detach()
+    assert torch.equal(our_mask(weight, 0.5, "n_m"), asp_mask(weight))
+    torch.manual_seed(0)
+    kernels = nn.Conv2d(8, 6, 3).weight.detach()
+    by_position = kernels.permute(2, 3, 0, 1)
+    theirs = asp_mask(by_position.reshape(-1, 8)).reshape(by_position.shape).permute(2, 3, 0, 1)
+    assert torch.equal(our_mask(kernels, 0.5, "n_m"), theirs)
+    ties = torch.ones(4, 8)
+    assert our_mask(ties, 0.5, "n_m").sum() == asp_mask(ties).sum()
+
+
+def test_row_14_two_in_four_of_onnxsim_counts_over_flattened_weights() -> None:
+    """onnxsim's n=2, m=4 groups in * kernel of an output: our layout `flat`, not the hardware's."""
+    torch.manual_seed(0)
+    kernels = nn.Conv2d(8, 6, 3).weight.detach()
+    theirs = asp_mask(kernels.flatten(1)).reshape(kernels.shape)
+    assert torch.equal(our_mask(kernels, 0.5, "n_m", layout="flat"), theirs)
+    assert not torch.equal(our_mask(kernels, 0.5, "n_m"), theirs)
+
+
+@pytest.mark.parametrize("sparsity", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("build", [linear, conv])
+def test_row_15_magnitudes_of_onnxsim_compete_within_an_output(build: type[nn.Module], sparsity: float) -> None:
+    """onnxsim's sparsity without n and m takes the same count from every row: n of m with m the whole row."""
+    weight = build().weight.detach()
+    rows = weight.flatten(1)
+    m = rows.shape[1]
+    n = m - round(sparsity * m)
+    kept = torch.zeros_like(rows, dtype=torch.bool).scatter_(1, rows.abs().topk(n, dim=1).indices, True)
+    assert torch.equal(our_mask(weight, 1 - n / m, "n_m", n=n, m=m, layout="flat"), kept.reshape(weight.shape))
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.333, 0.5, 0.95])
+def test_row_16_magnitudes_of_nncf(sparsity: float) -> None:
+    """NNCF keeps |w| above the (int((n - 1) r) + 1)-th smallest: it takes one weight even at a sparsity of 0."""
+    weight = linear().weight.detach()
+    n = weight.numel()
+    n_gone = int((n - 1) * sparsity) + 1
+    threshold = weight.abs().flatten().kthvalue(n_gone).values
+    assert torch.equal(our_mask(weight, n_gone / n), weight.abs() > threshold)
+
+
+def test_row_16_nncf_ranks_all_layers_after_dividing_by_their_norms() -> None:
+    """Our common threshold compares scores as they are: on weights that were divided beforehand it is NNCF's."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 5)).eval()
+    net[1].weight.data *= 5
+    divided = {name: (net[int(name)].weight / net[int(name)].weight.norm()).detach() for name in "01"}
+    together = torch.cat([values.abs().flatten() for values in divided.values()])
+    threshold = together.kthvalue(int((len(together) - 1) * 0.5) + 1).values
+    plain = select("global_threshold", Ranking(Model("net", net, (torch.zeros(1, 6),))), dict.fromkeys("01", WISH), 0.5)
+    for name in "01":
+        net[int(name)].weight.data = divided[name]
+    known = Ranking(Model("divided", net, (torch.zeros(1, 6),)))
+    chosen = select("global_threshold", known, dict.fromkeys("01", WISH), int((together <= threshold).sum()) / 88)
+    for name, wish in chosen.items():
+        assert torch.equal(known.mask(name, wish), divided[name].abs() > threshold)
+        assert wish.sparsity != plain[name].sparsity
+
+
 def test_row_24_flop_counter_counts_two_for_each_mac() -> None:
     module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 10)).eval()
     x = torch.zeros(1, 3, 8, 8)
@@ -176,3 +316,39 @@ def test_row_24_flop_counter_counts_two_for_each_mac() -> None:
         module(x)
     assert trace(module, (x,)).macs == 18_944
     assert counter.get_total_flops() == 37_888
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_row_26_bytes_of_compressed_rows() -> None:
+    """torch's indices are int64 unless told; with int32 its tensors take the bytes that we count."""
+    weight = linear(64, 32).weight.detach()
+    mask = our_mask(weight, 0.68)
+    sparse = (weight * mask).to_sparse_csr()
+    assert torch.equal(sparse.to_dense(), weight * mask)
+    indices = sparse.crow_indices(), sparse.col_indices()
+    sizes = storage_of(mask.numel(), int(mask.sum()), rows=32)
+    assert sizes["csr"] == sparse.values().nbytes + sum(part.int().nbytes for part in indices)
+    assert sizes["dense"] == weight.nbytes
+    assert sparse.values().nbytes + sum(part.nbytes for part in indices) == 8124  # not far from 8192 dense
+
+
+@pytest.mark.filterwarnings("ignore:Sparse (BSR|CSR) tensor support is in beta")
+@pytest.mark.parametrize("sparsity", [0.25, 0.5])
+def test_row_26_blocks_are_stored_without_a_zero(sparsity: float) -> None:
+    weight = linear(64, 32).weight.detach()
+    mask = our_mask(weight, sparsity, "block", rows=4, cols=4)
+    sparse = (weight * mask).to_sparse_bsr((4, 4))
+    assert torch.equal(sparse.to_dense(), weight * mask)
+    assert sparse.values().numel() == int(mask.sum()) == round((1 - sparsity) * weight.numel())
+
+
+@pytest.mark.parametrize("sparsity", [0.1, 0.333, 0.5, 0.95])
+@pytest.mark.parametrize("build", [linear, conv])
+def test_row_27_fine_grained_prune_of_the_efficient_deep_learning_course(
+    build: type[nn.Module], sparsity: float
+) -> None:
+    """The course keeps |w| above the round(n s)-th smallest; with equals it removes more than asked, we do not."""
+    weight = build().weight.detach()
+    n_zeros = round(weight.numel() * sparsity)
+    theirs = weight.abs() > weight.abs().flatten().kthvalue(n_zeros).values
+    assert torch.equal(our_mask(weight, sparsity), theirs)

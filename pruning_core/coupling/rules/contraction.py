@@ -131,7 +131,7 @@ def attention(ctx: Context, node: fx.Node, *args: Any, **kwargs: Any) -> Tensor:
     mask = kwargs.get("attn_mask", args[3] if len(args) > 3 else None)
     if kwargs.get("enable_gqa") and key.shape[-3] != query.shape[-3]:
         key, value = (t.repeat_interleave(query.shape[-3] // t.shape[-3], -3) for t in (key, value))
-    query_zero, key_zero, value_zero = (source in ctx.zero_when_dead for source in node.all_input_nodes[:3])
+    query_zero, key_zero, value_zero = (source in ctx.zero_when_dead for source in node.args[:3])
     scores = product(ctx, node, query, key.transpose(-1, -2), query_zero or key_zero)
     if isinstance(mask, Tensor):
         scores = ctx.join(scores, mask, node)

@@ -1,0 +1,80 @@
+"""A model without the removed channels, proven equal to the masked one: the user's own module where that can be."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import fx, nn
+
+from pruning_core.coupling import Coupling
+from pruning_core.errors import CannotRemove, ExportError, PlanError
+from pruning_core.graph import shapes_and_macs
+from pruning_core.model import Model
+from pruning_core.slimming.compare import Inputs, difference
+from pruning_core.slimming.own_module import slim_module
+from pruning_core.slimming.rewrite import slim_graph
+from pruning_core.slimming.sites import Living, refused
+from pruning_core.slimming.tensors import IntArray, state_of, with_packed
+
+TOLERANCE = 1e-4  # of the largest output: rounding in another order of summation
+
+
+@dataclass(frozen=True, eq=False)
+class Slimmed:
+    """A physically smaller model and the proof that it answers as the masked one does."""
+
+    module: nn.Module
+    kind: Literal["own", "graph"]  # the user's own class, or a flat graph of torch operators
+    graph: fx.GraphModule  # the flat graph in either case
+    params: int
+    macs: int  # per example
+    difference: float  # largest absolute difference of outputs from the masked model
+    scale: float  # largest absolute output of the masked model
+    samples: int  # examples compared
+
+
+def slim(model: Model, coupling: Coupling, removed: IntArray, masked: nn.Module, batches: Iterable[Inputs]) -> Slimmed:
+    """Return `model` without the groups `removed`, with the values of `masked`, which has zeros there.
+
+    `masked` is a masked copy of the module, or a `living_graph`; `batches` are real inputs where there are any. Refused
+    where nothing would get smaller, and where the answers differ by more than `TOLERANCE` of the largest output.
+    """
+    state, checked = with_packed(state_of(masked), coupling, model.module), list(batches) or [model.example_inputs]
+    graph = slim_graph(coupling, removed, state)
+    before, after = params_of(coupling.module), params_of(graph)
+    if after >= before:
+        raise PlanError(
+            f"'{model.name}' would keep all its {before} parameters: no whole channel or head is removed; choose a "
+            "structured granularity and a sparsity above zero"
+        )
+    macs = _macs(model, coupling, removed, graph)
+    own = slim_module(model.module, coupling, removed, graph, checked, state)
+    module: nn.Module = graph if own is None else own
+    found, scale, samples = difference(module, masked, checked)
+    if not found <= TOLERANCE * scale:
+        raise ExportError(
+            f"'{model.name}' without the removed channels answers differently from the masked one, by {found:.3g} "
+            f"(outputs up to {scale:.3g}); keep it masked, or remove other channels"
+        )
+    kind: Literal["own", "graph"] = "graph" if own is None else "own"
+    return Slimmed(module, kind, graph, params_of(module), macs, found, scale, samples)
+
+
+def params_of(module: nn.Module) -> int:
+    """Count the elements of all parameters; tied ones once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _macs(model: Model, coupling: Coupling, removed: IntArray, graph: fx.GraphModule) -> int:
+    """Run the graph once: count its multiply-accumulates, and hold every result's shape against the coupling's."""
+    try:
+        shapes, macs = shapes_and_macs(graph, model.example_inputs)
+    except RuntimeError as error:
+        raise CannotRemove(f"'{model.name}' cannot run without these channels: {str(error).splitlines()[0]}") from None
+    living = Living(coupling, removed)
+    for node in coupling.module.graph.nodes:
+        results = living.results(node)
+        expected = tuple(int(line.sum()) for line in results[0]) if results else ()
+        if results and node.name in shapes and shapes[node.name] != expected:
+            raise refused(node, f"its result has shape {shapes[node.name]}, not {expected}")
+    return sum(macs.values())

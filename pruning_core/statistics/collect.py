@@ -53,9 +53,8 @@ def _checked(names: Iterable[str]) -> frozenset[str]:
 
 def _check_data(data: EvalData, graph: ModelGraph, with_loss: bool) -> None:
     if len(graph.input_shapes) != 1:
-        raise DataError(
-            f"the model takes {len(graph.input_shapes)} inputs, data '{data.name}' gives one; l1 needs none"
-        )
+        n_inputs = len(graph.input_shapes)
+        raise DataError(f"the model takes {n_inputs} inputs, but data '{data.name}' gives one; l1 works without data")
     if with_loss and (data.targets is None or len(graph.output_shape) != 1):
         missing = "has no targets" if data.targets is None else f"meets outputs of shape {graph.output_shape}"
         raise DataError(f"data '{data.name}' {missing}; gradients need class scores and targets")

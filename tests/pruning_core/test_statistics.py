@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 import sample_models
 from pruning_core.criteria import CRITERIA, STATISTICS
 from pruning_core.data import EvalData, Preprocessing
 from pruning_core.errors import Cancelled, DataError, UnknownName
-from pruning_core.graph import ModelGraph
+from pruning_core.graph import ModelGraph, trace
 from pruning_core.statistics import LayerStatistics, collect
 from tests.pruning_core.toys import CLASSES, N, data_of, traced
 
@@ -35,6 +35,17 @@ def small_cnn() -> nn.Module:
     nn.init.normal_(norm.weight)
     norm.weight.data[1], norm.bias.data[1] = 0.0, -1.0
     return module
+
+
+class TwoInputs(nn.Module):
+    """Reads two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, CLASSES)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.fc(x + y)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +129,8 @@ def test_each_alone_equals_all_at_once(
 ) -> None:
     alone = collect(cnn[1], data_of(4, 6, 6), [name], batch_size=5)
     for layer in cnn[1].by_name:
-        torch.testing.assert_close(getattr(alone[layer], name), getattr(collected[layer], name))
+        found, expected = getattr(alone[layer], name), getattr(collected[layer], name)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)  # here in batches, there one by one
 
 
 def test_no_data_is_needed_for_nothing_or_a_scale(cnn: tuple[nn.Module, ModelGraph]) -> None:
@@ -159,10 +171,12 @@ def test_the_model_is_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet_fashion", "vit_fashion"])
-def test_every_criterion_scores_every_layer_of_a_sample(name: str) -> None:
+def test_every_criterion_scores_layers_of_a_sample(name: str) -> None:
     graph = traced(sample_models.build(name), 1, 28, 28)
-    found = collect(graph, data_of(1, 28, 28, n=4), STATISTICS)
-    for layer in graph.layers:
+    layers = [graph.layers[i] for i in (0, 1, -1)]
+    names = set(STATISTICS) - {"ablation"}
+    found = collect(graph, data_of(1, 28, 28, n=3), names, layers=[layer.name for layer in layers])
+    for layer in layers:
         stats = found[layer.name]
         for member in CRITERIA.values():
             if all(getattr(stats, need) is not None for need in member.needs):
@@ -183,6 +197,9 @@ def test_refusals(cnn: tuple[nn.Module, ModelGraph]) -> None:
         collect(traced(nn.Linear(5, 3), 7, 5), data_of(7, 5), ["gradient"])
     with pytest.raises(DataError, match=r"^data 'toy' has examples of shape \(4, 6, 5\); the model takes \(4, 6, 6\)$"):
         collect(graph, data_of(4, 6, 5), ["input_norm"])
+    two = trace(TwoInputs().eval(), (torch.zeros(1, 5), torch.zeros(1, 5)))
+    with pytest.raises(DataError, match=r"^the model takes 2 inputs, but data 'toy' gives one; l1 works without data$"):
+        collect(two, data_of(5), ["input_norm"])
     with pytest.raises(UnknownName, match=r"^unknown statistic 'input_nrm'; did you mean 'input_norm'\?$"):
         collect(graph, data, ["input_nrm"])
     with pytest.raises(UnknownName, match=r"^the model has no prunable layer '1'"):
@@ -193,3 +210,37 @@ def test_it_can_be_stopped_between_batches(cnn: tuple[nn.Module, ModelGraph]) ->
     answers = iter([False, False, True])
     with pytest.raises(Cancelled, match=r"^stopped after 10 of 13 calibration examples$"):
         collect(cnn[1], data_of(4, 6, 6), ["input_norm"], batch_size=5, cancelled=lambda: next(answers))
+
+
+def test_the_layers_name_is_told(collected: dict[str, LayerStatistics]) -> None:
+    assert [stats.layer for stats in collected.values()] == list(collected)
+
+
+def test_outputs_that_overflow_are_refused() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, CLASSES))
+    module[0].weight.data.fill_(1e30)
+    module[1].weight.data.fill_(1e30)
+    with pytest.raises(DataError, match=r"^1: activation_mean is NaN or infinite; the model overflows on the calibrat"):
+        collect(traced(module, 2), data_of(2), ["activation_mean"])
+
+
+def test_moments_of_outputs_are_those_of_all_positions(
+    cnn: tuple[nn.Module, ModelGraph], collected: dict[str, LayerStatistics]
+) -> None:
+    with torch.no_grad():
+        relu = cnn[0][:3](data_of(4, 6, 6).batch(slice(None)))
+        logits = cnn[0](data_of(4, 6, 6).batch(slice(None)))
+    for name, values in {"0": relu, "6": logits}.items():
+        channels = values.transpose(0, 1).flatten(1).double()
+        torch.testing.assert_close(collected[name].output_mean, channels.mean(1), rtol=1e-5, atol=1e-7)
+        expected = channels.cov(correction=0)
+        torch.testing.assert_close(collected[name].output_covariance, expected, rtol=1e-4, atol=1e-7)
+    assert collected["0"].known("output_covariance")[1].eq(0).all()  # the dead channel
+
+
+def test_a_large_mean_costs_the_covariance_no_digits() -> None:
+    layer = nn.Linear(1, 2, bias=True)
+    layer.weight.data, layer.bias.data = torch.tensor([[1.0], [2.0]]), torch.full((2,), 1e4)
+    inputs = np.array([[0.0], [1.0], [2.0], [3.0]], np.float32)
+    found = collect(traced(layer, 1), EvalData("toy", "calibration", inputs, None), ["output_covariance"], batch_size=3)
+    torch.testing.assert_close(found["weight"].output_covariance, torch.tensor([[1.25, 2.5], [2.5, 5]]).double())

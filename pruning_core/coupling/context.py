@@ -89,11 +89,6 @@ class Context:
         """Return the labels of the indices of a stored dimension."""
         return self.tensors.slots(node, dim)
 
-    def element_labels(self, node: Any) -> Tensor:
-        """Return the labels of a stored tensor used as plain data."""
-        self.values[node] = self.tensors.elements(node)
-        return self.tensors.elements(node)
-
     def name_of(self, node: fx.Node) -> str:
         """Return the dotted name of a stored tensor; tied weights have one."""
         return self.tensors.name(node)

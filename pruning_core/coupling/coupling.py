@@ -43,6 +43,11 @@ class Coupling:
     _tensors: StoredTensors = field(repr=False)
     _boxes: tuple[tuple[Tensor, str], ...] = field(repr=False)  # distinct labels of values, and where they stand
 
+    @property
+    def original(self) -> fx.GraphModule:
+        """The graph of the model as traced."""
+        return self._tensors.original
+
     def prunable(self) -> IntArray:
         """Return all groups that may be removed."""
         found = np.unique(np.concatenate([*self.roots.values(), np.zeros(1, dtype=np.int64)]))
@@ -72,7 +77,7 @@ class Coupling:
         return lines
 
     def _joined(self, packed: str, lines: dict[str, tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        whole = [torch.ones(size, dtype=torch.bool) for size in tensor_at(self._tensors.original, packed).shape]
+        whole = [torch.ones(size, dtype=torch.bool) for size in tensor_at(self.original, packed).shape]
         for name, part in self.parts.items():
             if part.packed == packed and name in lines:
                 for dim, line in enumerate(lines[name]):

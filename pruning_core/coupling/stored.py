@@ -71,7 +71,7 @@ class StoredTensors:
         return self.by_element[name]
 
     def _elements(self, name: str, tensor: Tensor, has_channels: bool) -> Tensor:
-        if tensor.numel() <= 1 or not has_channels:
+        if not tensor.dim() or not tensor.numel() or not has_channels:
             return no_channels(tensor.shape)
         if tensor.numel() <= MOST_ELEMENTS:
             return self.labels.fresh(*tensor.shape)

@@ -124,9 +124,7 @@ class Rows:
                 weight = sum(self.graph.layer(member).n_weights for member in branch.layers)
                 groups = np.array([-1 - number], np.int64)
                 return Units("branch", branch.layers, groups, {}, {}, {}, (weight,), steps=BRANCH_STEPS)
-        raise GranularityError(
-            "it is in no residual branch that could be skipped; output_channel removes parts of it"
-        )
+        raise GranularityError("it is in no residual branch that could be skipped; output_channel removes parts of it")
 
     def masks_without(self, removed: IntArray) -> dict[str, Tensor]:
         """Return the masks of all tensors that lose the groups `removed`: by layer, or by parameter or buffer.

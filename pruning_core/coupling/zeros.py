@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, fx
 
-from pruning_core.coupling.labels import stored, varying_dims
+from pruning_core.coupling.labels import NO_CHANNEL, stored, varying_dims, without_repeats
 from pruning_core.layers import operator
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ _KEEPS_ZERO = frozenset(
     for name in """pow layer_norm rms_norm group_norm relu gelu silu hardswish tanh neg abs leaky_relu elu selu celu
     mish relu6 sqrt sin erf max_pool2d avg_pool2d max_pool1d avg_pool1d mean sum adaptive_avg_pool2d view reshape
     _unsafe_view permute transpose t slice select split split_with_sizes chunk unbind squeeze unsqueeze expand clone
-    contiguous cat stack alias _to_copy to roll index index_select sub add dropout flatten repeat flip square glu
+    contiguous cat stack alias _to_copy to roll index index_select dropout flatten repeat flip square glu
     linalg_vector_norm""".split()
 )
 _INFINITE_AT_ZERO = frozenset(f"aten.{name}" for name in "log log2 log10 rsqrt reciprocal logit".split())
@@ -35,24 +34,23 @@ def packet(node: fx.Node) -> str:
 def is_zero_when_dead(ctx: "Context", node: fx.Node) -> bool:
     """Whether removed channels are exactly 0 in the result of `node`, whose labels are known."""
     name, known = packet(node), ctx.zero_when_dead
-    sources = [source for source in node.all_input_nodes if isinstance(source.meta.get("val"), Tensor | tuple | list)]
     if name in _WEIGHTED:
         return True
-    if name in ("aten.mul", "aten.matmul", "aten.bmm", "aten.mm"):
-        return any(_controls(ctx, node, i) for i in (0, 1))
+    if name == "aten.mul":
+        return any(_brings_zero(ctx, node, source) for source in node.args)
+    if name in ("aten.add", "aten.sub"):
+        return all(_brings_zero(ctx, node, source) for source in node.args[:2])
+    if name in ("aten.matmul", "aten.bmm", "aten.mm"):
+        return any(node.args[i] in known and _sides_with(ctx, node, i) for i in (0, 1))
     if name == "aten.scaled_dot_product_attention":
         return node.args[2] in known
     if name == "aten.div":
         return node.args[0] in known
     if name == "aten.pow" and not (isinstance(node.args[1], (int, float)) and node.args[1] > 0):
         return False
-    if name in ("aten.add", "aten.sub") and not isinstance(node.args[1], fx.Node):
-        return False
+    sources = [source for source in node.all_input_nodes if isinstance(source.meta.get("val"), Tensor | tuple | list)]
     computed = [source for source in sources if source.op != "get_attr"]
-    stored_have_labels = all(_has_labels(ctx, source) for source in sources if source.op == "get_attr")
-    if name != "getitem" and (name not in _KEEPS_ZERO or not stored_have_labels):
-        return False
-    return bool(computed) and all(source in known for source in computed)
+    return (name in _KEEPS_ZERO or name == "getitem") and bool(computed) and all(s in known for s in computed)
 
 
 def is_infinite_when_dead(ctx: "Context", node: fx.Node) -> fx.Node | None:
@@ -75,16 +73,21 @@ def _has_labels(ctx: "Context", node: fx.Node) -> bool:
     return isinstance(labels, Tensor) and bool(stored(labels).any())
 
 
-def _controls(ctx: "Context", node: fx.Node, position: int) -> bool:
-    """Whether one operand is 0 when dead and carries the very channels of the result."""
-    source, result = node.args[position], ctx.values.get(node)
-    labels = ctx.values.get(source) if isinstance(source, fx.Node) else None
-    if source not in ctx.zero_when_dead or not isinstance(labels, Tensor) or not isinstance(result, Tensor):
+def _brings_zero(ctx: "Context", node: fx.Node, source: object) -> bool:
+    """Whether an operand is 0 when dead and carries the very channels of the result."""
+    if not isinstance(source, fx.Node) or not (source in ctx.zero_when_dead or source.op == "get_attr"):
         return False
-    if packet(node) != "aten.mul":  # a product's last dimension comes from the right, the one before from the left
-        foreign = result.dim() - 1 - position
-        offset = result.dim() - labels.dim()
-        return all(dim != foreign and dim >= offset for dim in varying_dims(ctx.roots(result)))
-    own, roots = ctx.roots(labels).expand(result.shape), ctx.roots(result)
-    own, roots = torch.broadcast_tensors(stored(own), stored(roots))  # type: ignore[no-untyped-call]
-    return bool(((own == roots) | (roots == 0)).all())
+    labels, result = ctx.values.get(source), ctx.values.get(node)
+    if not isinstance(labels, Tensor) or not isinstance(result, Tensor):
+        return False
+    own, roots = without_repeats(ctx.roots(labels).expand(result.shape), ctx.roots(result))
+    return bool(((own == roots) | (roots == NO_CHANNEL)).all())
+
+
+def _sides_with(ctx: "Context", node: fx.Node, position: int) -> bool:
+    """Whether the channels of a product come from one operand: its last dimension is the right one's own."""
+    labels, result = ctx.values.get(node.args[position]), ctx.values.get(node)  # type: ignore[arg-type]
+    if not isinstance(labels, Tensor) or not isinstance(result, Tensor):
+        return False
+    foreign, offset = result.dim() - 1 - position, result.dim() - labels.dim()
+    return all(dim != foreign and dim >= offset for dim in varying_dims(ctx.roots(result)))

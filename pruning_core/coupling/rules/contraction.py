@@ -65,7 +65,7 @@ def matmul(ctx: Context, node: fx.Node, a: Tensor, b: Tensor) -> Any:
     if a.dim() < 2 or b.dim() < 2:
         return ctx.unknown(node, "a product with a vector")
     if ctx.is_weight(node.args[1]):
-        b = ctx.element_labels(node.args[1])
+        b = ctx.value(node.args[1])
     return product(ctx, node, a, b)
 
 
@@ -75,7 +75,7 @@ def baddbmm(ctx: Context, node: fx.Node, added: Tensor, a: Tensor, b: Tensor, **
     return ctx.join(product(ctx, node, a, b), added, node)
 
 
-@rule("einsum")
+@rule("einsum", weights=(1,))
 def einsum(ctx: Context, node: fx.Node, equation: str, operands: Sequence[Tensor], **kwargs: Any) -> Any:
     """Operands from left to right; a stored matrix with one new letter is a weight."""
     equation = equation.replace(" ", "")
@@ -83,17 +83,17 @@ def einsum(ctx: Context, node: fx.Node, equation: str, operands: Sequence[Tensor
     names = terms.split(",")
     if "->" not in equation or "." in equation or any(len(set(name)) < len(name) for name in names):
         return ctx.unknown(node, f"the equation {equation}")
-    if len(operands) == 1:
-        return _sum_out(ctx, node, names[0], out, operands[0])
     sources: Sequence[Any] = node.args[1]  # type: ignore[assignment]
-    result, name = operands[0], names[0]
+    if len(operands) == 1:
+        return _sum_out(ctx, node, names[0], out, ctx.value(sources[0]))
+    result, name = ctx.value(sources[0]), names[0]
     for i in range(1, len(operands)):
         later = set("".join(names[i + 1 :]) + out)
         wanted = out if i == len(operands) - 1 else "".join(c for c in dict.fromkeys(name + names[i]) if c in later)
         if _is_linear(ctx, sources[i], name, names[i], wanted):
             result = _linear(ctx, node, result, sources[i], name, names[i], wanted)
         else:
-            result = contract(ctx, node, f"{name},{names[i]}->{wanted}", result, operands[i])
+            result = contract(ctx, node, f"{name},{names[i]}->{wanted}", result, ctx.value(sources[i]))
         name = wanted
     return result
 

@@ -8,7 +8,7 @@ from typing import Any
 from explorer.commands import shown
 from explorer.commands.asked import Inputs, wish
 from explorer.commands.figures import pruned_rows
-from pruning_core.allocation import Allocation, Problem, allocate, parse_budget
+from pruning_core.allocation import Allocation, Problem, allocate, parse_budget, within
 from pruning_core.apply import check, kept_weights
 from pruning_core.errors import ExportError, PlanError
 from pruning_core.exporters import export
@@ -90,7 +90,7 @@ def _chosen(problem: Problem, asked: Asked) -> Allocation:
         limit = parse_budget(asked.budget)
         with shown.progress("Choosing") as update:
             watched = replace(problem, on_progress=lambda progress: update(progress.share, 1.0))
-            return allocate("budget", watched, accuracy_drop=limit)
+            return within(watched, limit)
     return allocate("uniform", problem, sparsity=_pattern_share(problem) if asked.sparsity is None else asked.sparsity)
 
 

@@ -56,7 +56,7 @@ REFUSALS: list[tuple[tuple[str, ...], str, str]] = [
     ((*PRUNING, "--granularity", "block", "--setting", "rows=7", "--sparsity", "0.5"), "E111", "do not tile"),
     ((*PRUNING, "--criterion", "bn_scale", "--sparsity", "0.5"), "E120", "bn_scale needs a batch norm after the layer"),
     ((*PRUNING, "--scope", "global", "--sparsity", "0.5"), "E100", "Invalid value for '--scope'"),
-    ((*PRUNING, "--budget", "size<=0.5"), "E110", "the budget 'size<=0.5' is not understood"),
+    ((*PRUNING, "--budget", "size<=200"), "E110", "the budget 'size<=200' is not understood; 'size<=0.5' of"),
     ((*PRUNING, "--budget", "accuracy_drop<=0.1", "--scope", "model"), "E110", "leave --scope model out"),
     ((*PRUNING, "--plan", "nowhere.json"), "E110", "cannot read the plan nowhere.json"),
     ((*PRUNING, "--plan", "nowhere.json", "--criterion", "l2"), "E110", "a plan file says granularity, criterion"),

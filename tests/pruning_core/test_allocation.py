@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning_core.allocation import ALLOCATIONS, Allocation, Problem, allocate, parse_budget
+from pruning_core.allocation import ALLOCATIONS, Allocation, Budget, Problem, allocate, parse_budget
 from pruning_core.apply import masks_for
 from pruning_core.data import Dataset, EvalData
 from pruning_core.errors import Cancelled, DataError, PlanError, PruningError, UnknownName
@@ -79,7 +79,7 @@ def test_sensitivity_goes_as_far_as_the_tolerance_allows(tolerance: float, n: in
 @pytest.mark.parametrize(("limit", "n", "loss"), [(0.0, 6, 0.0), (0.3, 6, 0.0), (0.34, 7, 1 / 3), (1.0, 8, 2 / 3)])
 def test_budget_removes_most_within_the_measured_drop(limit: float, n: int, loss: float) -> None:
     task = problem("diagonal")
-    found = allocate("budget", task, accuracy_drop=limit)
+    found = allocate("budget", task, value=limit, least="params")
     assert removed(task, found) == n
     assert found.measured_drop is not None
     assert found.measured_drop.value == pytest.approx(loss)
@@ -92,7 +92,7 @@ def test_budget_counts_what_layers_lose_together() -> None:
     assert removed(task, alone) == 16
     assert alone.predicted_drop == 0
     assert task.drop_of(alone.plan).value == pytest.approx(2 / 3)
-    found = allocate("budget", task, accuracy_drop=0.0)
+    found = allocate("budget", task, value=0.0)
     assert found.measured_drop is not None
     assert found.measured_drop.value == 0
     assert removed(task, found) == 12
@@ -102,7 +102,7 @@ def test_a_pattern_takes_its_own_share_or_nothing() -> None:
     wish = LayerPlan(granularity="n_m", settings={"n": 1, "m": 3})
     task = problem("diagonal", wish=wish)
     assert task.steps == pytest.approx((0, 2 / 3))
-    found = allocate("budget", task, accuracy_drop=0.0)
+    found = allocate("budget", task, value=0.0)
     assert removed(task, found) == 6
     assert found.plan.layers["0"].sparsity == pytest.approx(2 / 3)
 
@@ -152,17 +152,41 @@ def test_every_member_names_its_source_or_measure(name: str) -> None:
     assert member.settings
 
 
-@pytest.mark.parametrize(("text", "limit"), [("accuracy_drop<=0.01", 0.01), (" accuracy_drop <= 1e-2 ", 0.01)])
-def test_a_budget_is_read(text: str, limit: float) -> None:
-    assert parse_budget(text) == limit
+BUDGETS = {
+    "accuracy_drop<=0.01": Budget("accuracy_drop", 0.01),
+    " accuracy_drop <= 1e-2 ": Budget("accuracy_drop", 0.01),
+    "size<=0.5": Budget("size", 0.5),
+    "size<=200kB": Budget("size", 200e3, is_fraction=False),
+    "size<=1.5MiB": Budget("size", 1.5 * 2**20, is_fraction=False),
+    "macs<=0.5": Budget("macs", 0.5),
+    "macs<=150M": Budget("macs", 150e6, is_fraction=False),
+    "macs<=1.8GMACs": Budget("macs", 1.8e9, is_fraction=False),
+    "macs<=3000": Budget("macs", 3000, is_fraction=False),
+    "params<=2M": Budget("params", 2e6, is_fraction=False),
+    "latency<=0.7": Budget("latency", 0.7),
+    "latency<=2ms": Budget("latency", 2e6, is_fraction=False),
+}
 
 
-BAD_BUDGETS = """0.01|accuracy_drop<0.01|accuracy_drop<=x|accuracy_drop<=1%|accuracy_drop<=2|accuracy_drop<=-0.1
-accuracy_drop<=nan|accuracy<=0.9|size<=0.1|""".replace("\n", "|").split("|")
+@pytest.mark.parametrize(("text", "budget"), BUDGETS.items())
+def test_a_budget_is_read(text: str, budget: Budget) -> None:
+    assert parse_budget(text) == budget
 
 
-@pytest.mark.parametrize("text", BAD_BUDGETS)
-def test_another_budget_is_refused_with_what_works(text: str) -> None:
-    refusal = f"the budget '{text}' is not understood; 'accuracy_drop<=0.01' works"
-    with pytest.raises(PlanError, match=re.escape(refusal)):
+DROP = "'accuracy_drop<=0.01' works: a fraction from 0 to 1"
+BAD_BUDGETS = {
+    **dict.fromkeys(["0.01", "accuracy_drop<0.01", "accuracy_drop<=x", "accuracy_drop<=1%", "accuracy_drop<=2"], DROP),
+    **dict.fromkeys(["accuracy_drop<=-0.1", "accuracy_drop<=nan", "", "accuracy_drop<=0.1MB"], DROP),
+    "accuracy<=0.9": "did you mean 'accuracy_drop'?",
+    "size<=200": "'size<=0.5' of the dense bytes, or 'size<=200kB', works",
+    "size<=-1kB": "'size<=0.5' of the dense bytes, or 'size<=200kB', works",
+    "macs<=5ms": "'macs<=0.5' of the dense ones, or 'macs<=150M', works",
+    "latency<=2": "'latency<=0.7' of the dense time, or 'latency<=2ms', works",
+    "params<=1.2.3": "'params<=0.5' of the dense ones, or 'params<=2M', works",
+}
+
+
+@pytest.mark.parametrize(("text", "works"), BAD_BUDGETS.items())
+def test_another_budget_is_refused_with_what_works(text: str, works: str) -> None:
+    with pytest.raises(PlanError, match=re.escape(f"the budget '{text}' is not understood; {works}")):
         parse_budget(text)

@@ -1,0 +1,109 @@
+"""By sensitivity: each layer as far as it goes alone."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from pruning_core.allocation.curves import on_step
+from pruning_core.allocation.seam import Allocation, Problem, allocation
+from pruning_core.errors import PlanError
+from pruning_core.plan import LayerPlan
+from pruning_core.registry import Setting
+
+HALVINGS = 40  # of the tolerance's range, to meet an overall sparsity
+CLOSE = 1e-9
+
+
+def at_sparsity(problem: Problem, sparsity: float) -> Allocation:
+    """Return the allocation of the least tolerance at which the free layers together lose `sparsity` of their weights.
+
+    One tolerance for all layers is bisected, as the allocators of AIMET and PaddleSlim do for a cost.
+    """
+    names = rows(problem)
+    total = sum(problem.n_weights(name) for name in names)
+    low, high = -CLOSE, max((curve.fitted[-1] for curve in problem.curves.values()), default=0.0)
+    found = planned(problem, high)
+    most = _removed(problem, found) / max(1, total)
+    if most < sparsity - CLOSE:
+        raise PlanError(
+            f"the measured levels reach an overall sparsity of {most:.4g}; {sparsity:g} needs higher levels"
+        )
+    for _ in range(HALVINGS):
+        tolerance = (low + high) / 2
+        tried = planned(problem, tolerance)
+        if _removed(problem, tried) / total >= sparsity - CLOSE:
+            high, found = tolerance, tried
+        else:
+            low = tolerance
+    return found
+
+
+@allocation("sensitivity", label="By sensitivity", by_sparsity=at_sparsity)
+def sensitivity(problem: Problem, *, tolerance: Annotated[float, Setting(0, 1, step=0.001)] = 0.01) -> Allocation:
+    """Each layer as far as its drop, pruned alone, stays within a tolerance (Han et al. 2015, arXiv:1506.02626).
+
+    The tolerance is met on a monotone fit of the measured drops; the raw cells stand beside it in the answer.
+    """
+    return planned(problem, tolerance)
+
+
+def planned(problem: Problem, tolerance: float) -> Allocation:
+    """Return the plan in which each free layer's fitted drop alone is at most `tolerance`."""
+    wishes: dict[str, LayerPlan] = {}
+    why_dense = left_out(problem)
+    for name in rows(problem):
+        steps = problem.ranking.layout(name, problem.wish_at(0.0)).steps
+        level = on_step(problem.curves[name].largest_within(tolerance, steps), steps)
+        least, most = bounds(problem, name)
+        wish = problem.wish_at(on_step(max(least, min(level, most)), steps))
+        if problem.share_removed(name, wish) > 0:
+            wishes[name] = wish
+        else:
+            why_dense[name] = f"{name}: even its smallest cut alone costs more than {tolerance:.4g} of accuracy"
+    return predicted(problem, Allocation(problem.planned(wishes), why_dense))
+
+
+def rows(problem: Problem) -> tuple[str, ...]:
+    """Return the layers to choose for that were measured and have enough to gain."""
+    measured = [name for name in problem.free if name in problem.curves]
+    return tuple(name for name in measured if _gain(problem, name) >= problem.least_gain)
+
+
+def left_out(problem: Problem) -> dict[str, str]:
+    """Return why each layer that is neither chosen for nor held stays dense."""
+    why = {**problem.sweep.skipped, **problem.misfits}
+    for name in problem.free:
+        if name in problem.curves and (gain := _gain(problem, name)) < problem.least_gain:
+            why[name] = f"{name}: it holds {gain:.2%} of the weights; layers below {problem.least_gain:.2%} stay dense"
+    return {name: reason for name, reason in why.items() if name not in problem.held}
+
+
+def bounds(problem: Problem, name: str) -> tuple[float, float]:
+    """Return the least and the largest sparsity that layer `name` may have."""
+    least, most = problem.minimum.get(name, 0.0), problem.maximum.get(name, 1.0)
+    if not 0 <= least <= most <= 1:
+        raise PlanError(f"{name}: a least sparsity of {least:g} and a largest of {most:g} leave no choice from 0 to 1")
+    return least, most
+
+
+def predicted(problem: Problem, found: Allocation) -> Allocation:
+    """Return the allocation with the sum of its layers' fitted drops; held layers are read off their curves too."""
+    curves, layers = problem.curves, found.plan.layers
+    levels = {name: layers[name].sparsity for name in curves if name in layers}
+    ends = [curves[name].interval_at(level) for name, level in levels.items()]
+    return replace(
+        found,
+        predicted_drop=sum(curves[name].loss_at(level) for name, level in levels.items()),
+        predicted_interval=(sum(low for low, _ in ends), sum(high for _, high in ends)),
+        curves=tuple(curves.values()),
+    )
+
+
+def _gain(problem: Problem, name: str) -> float:
+    layers = problem.model.graph.by_name
+    return sum(layers[m].n_weights for m in problem.members(name)) / sum(x.n_weights for x in layers.values())
+
+
+def _removed(problem: Problem, found: Allocation) -> float:
+    """Return the weights that the chosen rows lose."""
+    wishes = {name: found.plan.layers[name] for name in rows(problem) if name in found.plan.layers}
+    return sum(problem.share_removed(name, wish) * problem.n_weights(name) for name, wish in wishes.items())

@@ -1,5 +1,7 @@
 """Embeddings as layers: rows are dimensions, columns are tokens; a table that the output shares is shown once."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +49,7 @@ def data() -> EvalData:
     return EvalData("text", "calibration", tokens(), np.arange(N) % CLASSES)
 
 
+@cache
 def model(tied: bool = False) -> Model:
     return Model("text", TextClassifier(tied), (torch.zeros(2, LENGTH),))
 
@@ -148,3 +151,17 @@ def test_counts_are_the_squared_norms_of_one_hot_inputs() -> None:
     seen = torch.from_numpy(tokens())
     one_hot = nn.functional.one_hot(seen, WORDS + 2).double()
     assert torch.equal(embedding_counts(seen, WORDS + 2), one_hot.square().sum((0, 1)))
+
+
+def test_inputs_of_an_embedding_are_its_counts_and_of_a_tied_one_all_uses_together() -> None:
+    counts = torch.bincount(torch.from_numpy(tokens()).flatten(), minlength=WORDS).double()
+    norm = collect(model().graph, data(), {"input_norm"})["words"].known("input_norm")
+    torch.testing.assert_close(norm, counts.sqrt()[None].float())
+    tied = model(tied=True)
+    layer, module, read = tied.graph.layer("words"), TextClassifier(tied=True), []
+    module.out.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].detach()))
+    module(torch.from_numpy(tokens()))
+    both = collect(tied.graph, data(), {"input_norm"})["words"].known("input_norm")
+    expected = (counts[None] + read[0].double().square().sum(0)[:, None]).sqrt().float()
+    assert both.shape == layer.weight_shape
+    torch.testing.assert_close(both, expected)

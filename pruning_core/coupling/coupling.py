@@ -134,8 +134,8 @@ def couple(graph: ModelGraph, options: Options | None = None) -> Coupling:
     for (name, dim), roots in table.items():
         if len(roots) and roots[0] and (roots == roots[0]).all():
             why_not.setdefault(int(roots[0]), f"it is all of dimension {dim} of '{name}': nothing would be left")
-    wanted = np.unique(np.concatenate([np.zeros(1, dtype=np.int64), *table.values()]))
-    heads = [np.unique(ctx.roots(side).numpy()) for side in ctx.heads]
+    wanted = labels.distinct(np.concatenate([np.zeros(1, dtype=np.int64), *table.values()]))
+    heads = {int(root) for side in ctx.heads for root in labels.distinct(stored(ctx.roots(side)).numpy())}
     return Coupling(
         options=options,
         module=module,
@@ -143,7 +143,7 @@ def couple(graph: ModelGraph, options: Options | None = None) -> Coupling:
         roots=table,
         outputs=_outputs(ctx, graph, table),
         why_not={group: why_not[group] for group in wanted.tolist() if group in why_not},
-        heads=frozenset(int(root) for roots in heads for root in np.intersect1d(roots, wanted) if root),
+        heads=frozenset(heads & set(wanted.tolist())),
         unknown=ctx.unknown_operators,
         statistics=_statistics(ctx),
         parts=parts,
@@ -157,12 +157,13 @@ def _table(ctx: Context) -> dict[tuple[str, int], IntArray]:
     """Return the groups of all stored dimensions, packed tensors joined from their parts."""
     tensors = ctx.tensors
     slots = {key: ctx.roots(labels).numpy().copy() for key, labels in tensors.by_slot.items()}
-    wanted = np.unique(np.concatenate([np.zeros(1, dtype=np.int64), *slots.values()]))
+    wanted = np.zeros(len(ctx.labels.parent), dtype=np.bool_)
+    wanted[np.concatenate([np.zeros(1, dtype=np.int64), *slots.values()])] = True
     for name, labels in tensors.by_element.items():
         roots = ctx.roots(labels)
         for dim in varying_dims(roots) or ([0] if roots.dim() == 1 and roots.numel() > 1 else []):
             line = slice_labels(roots, dim)
-            known = np.where(np.isin(line, wanted), line, 0)
+            known = np.where(wanted[line], line, 0)
             if known.any() and (name, dim) not in slots:
                 slots[name, dim] = known
     return _join_parts(tensors, slots)

@@ -50,7 +50,7 @@ class Labels:
         first, second = (self.roots(labels).reshape(-1).numpy() for labels in (a, b))
         lone = (first == NO_CHANNEL) ^ (second == NO_CHANNEL)
         if lone.any():
-            self._frozen.append((np.unique(np.maximum(first, second)[lone]), reason))
+            self._frozen.append((self.distinct(np.maximum(first, second)[lone]), reason))
         both = (first != NO_CHANNEL) & (second != NO_CHANNEL)
         first, second = first[both], second[both]
         while True:
@@ -63,16 +63,22 @@ class Labels:
 
     def freeze(self, labels: Tensor, reason: str) -> None:
         """Say that these channels must stay, and why."""
-        unique = np.unique(self.roots(labels).numpy())
-        unique = unique[unique != NO_CHANNEL]
+        unique = self.distinct(stored(self.roots(labels)).numpy())
         if unique.size:
             self._frozen.append((unique, reason))
+
+    def distinct(self, labels: IntArray) -> IntArray:
+        """Return the labels that occur, in order and without NO_CHANNEL; faster than sorting."""
+        occurs = np.zeros(len(self.parent), dtype=np.bool_)
+        occurs[labels] = True
+        occurs[NO_CHANNEL] = False
+        return np.flatnonzero(occurs)
 
     def reasons(self) -> dict[int, str]:
         """Return the first reason of every frozen root, after all unions so far."""
         first: dict[int, str] = {}
         for labels, reason in self._frozen:
-            for root in np.unique(self.find(labels)).tolist():
+            for root in self.distinct(self.find(labels)).tolist():
                 first.setdefault(root, reason)
         return first
 

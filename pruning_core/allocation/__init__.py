@@ -15,7 +15,8 @@ FAMILIES = ("uniform", "together", "erdos_renyi", "sensitivity", "budget")  # in
 for _family in FAMILIES:
     import_module(f"{__name__}.{_family}")  # registers its members
 
-from pruning_core.allocation.budget import within  # noqa: E402  after its module is registered
+from pruning_core.allocation.budget import within  # noqa: E402  (members are registered in the order of menus)
+from pruning_core.allocation.comparison import Comparison, compare_allocations  # noqa: E402
 from pruning_core.allocation.costs import COSTS  # noqa: E402
 
 __all__ = [
@@ -25,9 +26,11 @@ __all__ = [
     "Allocation",
     "Allocator",
     "Budget",
+    "Comparison",
     "Problem",
     "allocate",
     "allocation",
+    "compare_allocations",
     "parse_budget",
     "within",
 ]

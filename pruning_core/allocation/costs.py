@@ -87,6 +87,21 @@ def macs(problem: Problem, plan: Plan) -> int:
     return problem.model.graph.macs - sum(skipped)
 
 
+def _no_latency(problem: Problem) -> str | None:
+    if GRANULARITIES[problem.wish.granularity].structure is not None:
+        return None
+    return (
+        f"latency does not fall with {problem.wish.granularity}: its weights are zeros in place and are multiplied all "
+        "the same; output_channel and other structures make layers smaller"
+    )
+
+
+@cost("latency", "Predicted latency", "ns", why_not=_no_latency)
+def latency(problem: Problem, plan: Plan) -> int:
+    """Nanoseconds of one example, predicted: the dense model's time less what each smaller layer saves alone, timed."""
+    return problem.timings.predicted_ns(plan, problem.ranking)
+
+
 def _bytes(layer: Layer, kept: int, wish: LayerPlan, value_bytes: int) -> int:
     if wish.sparsity == 0 or GRANULARITIES[wish.granularity].structure is not None:
         return kept * value_bytes

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from pruning_core.allocation.curves import Curve
+from pruning_core.allocation.timing import Timings
 from pruning_core.apply import changes_for, kept_weights, masked_copy, plan_for, rows_of
 from pruning_core.data import Dataset, EvalData, check_fits
 from pruning_core.errors import Cancelled, DataError, GranularityError, PlanError, PruningError
@@ -76,6 +77,11 @@ class Problem:
         """The curve of each row of the sweep."""
         names = dict.fromkeys(cell.layer for cell in self.sweep.cells)
         return {name: Curve.of(self.sweep.of_layer(name)) for name in names}
+
+    @cached_property
+    def timings(self) -> Timings:
+        """What layers take at smaller shapes, each timed when first asked for."""
+        return Timings(self.model, self.cancelled)
 
     @cached_property
     def dense_logits(self) -> Tensor:

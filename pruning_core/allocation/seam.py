@@ -22,7 +22,7 @@ class Allocation:
     why_dense: dict[str, str]
     predicted_drop: float | None = None  # sum of the single layers' fitted drops
     measured_drop: Measurement | None = None  # all layers together, on the validation split
-    predicted_interval: Interval | None = None  # of `predicted_drop`; the ends of the layers added up
+    predicted_interval: Interval | None = None  # of `predicted_drop`, as if its layers erred independently
     curves: tuple[Curve, ...] = ()  # what it was chosen on: raw cells and the fit beside them
 
 

@@ -1,6 +1,7 @@
 """By sensitivity: each layer as far as it goes alone."""
 
 from dataclasses import replace
+from math import hypot
 from typing import Annotated
 
 from pruning_core.allocation.curves import on_step
@@ -89,11 +90,13 @@ def predicted(problem: Problem, found: Allocation) -> Allocation:
     """Return the allocation with the sum of its layers' fitted drops; held layers are read off their curves too."""
     curves, layers = problem.curves, found.plan.layers
     levels = {name: layers[name].sparsity for name in curves if name in layers}
-    ends = [curves[name].interval_at(level) for name, level in levels.items()]
+    drop = sum(curves[name].loss_at(level) for name, level in levels.items())
+    ends = [(curves[name].loss_at(level), *curves[name].interval_at(level)) for name, level in levels.items()]
+    below, above = hypot(*(loss - low for loss, low, _ in ends)), hypot(*(high - loss for loss, _, high in ends))
     return replace(
         found,
-        predicted_drop=sum(curves[name].loss_at(level) for name, level in levels.items()),
-        predicted_interval=(sum(low for low, _ in ends), sum(high for _, high in ends)),
+        predicted_drop=drop,
+        predicted_interval=(drop - below, drop + above),
         curves=tuple(curves.values()),
     )
 

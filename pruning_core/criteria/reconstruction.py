@@ -3,18 +3,12 @@
 from math import prod
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from pruning_core.criteria.lasso import RIDGE, lasso_strengths
 from pruning_core.criteria.seam import LayerStatistics, Refit, criterion, over_inputs
 from pruning_core.criteria.sparsegpt import cut_layers, gram_of
-
-Array = NDArray[np.float64]
-STEPS, WEAKEST = 100, 1e-4  # strengths of the L1 penalty, from the largest to this share of it
-SWEEPS, TOLERANCE = 1000, 1e-7  # of the coordinate descent at one strength
-RIDGE = 1e-6  # of the mean diagonal, so that inputs that depend on each other have one answer
 
 
 def update(refit: Refit) -> dict[str, Tensor]:
@@ -33,23 +27,18 @@ def reconstruction(weight: Tensor, stats: LayerStatistics, *, method: Literal["l
     least squares once the mask is known. `greedy` is ThiNet (Luo et al. 2017, arXiv:1707.06342): channels go one by
     one, each time the one that leaves the least error; the score is its turn. Both follow from the Gram matrix alone.
     """
-    products = torch.stack(
-        [
-            channel_products(group, gram)
-            for group, gram in zip(_by_group(weight, stats), stats.known("inputs_gram"), strict=True)
-        ]
-    ).numpy()  # (groups, in, in)
-    energy = products.sum()
+    grams = stats.known("inputs_gram")
+    products = [channel_products(*pair) for pair in zip(_by_group(weight, len(grams)), grams, strict=True)]
     if method == "greedy":
-        scores = np.stack([greedy_turns(group) for group in products])
-    else:
-        scores = np.stack([lasso_strengths(group) for group in products]) / (energy if energy > 0 else 1.0)
-    return over_inputs(torch.from_numpy(scores).to(weight), weight)
+        return over_inputs(torch.stack([greedy_turns(group) for group in products]).to(weight), weight)
+    energy = float(sum(group.sum() for group in products))
+    strengths = torch.stack([lasso_strengths(group) for group in products])
+    return over_inputs((strengths / energy if energy > 0 else strengths).to(weight), weight)
 
 
-def _by_group(weight: Tensor, stats: LayerStatistics) -> Tensor:
+def _by_group(weight: Tensor, groups: int) -> Tensor:
     """Return the weight as (groups, out / groups, in, positions of the kernel)."""
-    return weight.double().reshape(len(stats.known("inputs_gram")), -1, weight.shape[1], prod(weight.shape[2:]))
+    return weight.double().reshape(groups, -1, weight.shape[1], prod(weight.shape[2:]))
 
 
 def channel_products(weight: Tensor, gram: Tensor) -> Tensor:
@@ -59,61 +48,14 @@ def channel_products(weight: Tensor, gram: Tensor) -> Tensor:
     return (by_rows * gram).reshape(n_in, k, n_in, k).sum((1, 3))
 
 
-def lasso_strengths(products: Array) -> Array:
-    """Return for each channel the largest strength at which its coefficient is not zero, (in,).
-
-    Strengths fall from max |<Z_c, Y>|, where all are zero. Between two steps a channel's place is read off its
-    correlation with what was left unexplained at the step before.
-    """
-    target = products.sum(1)  # <Z_c, Y>
-    largest = float(np.abs(target).max(initial=0.0))
-    coefficients, scores = np.zeros(len(products)), np.zeros(len(products))
-    entered = np.zeros(len(products), dtype=bool)
-    if largest == 0:
-        return scores
-    above = largest
-    for strength in np.geomspace(largest, WEAKEST * largest, STEPS):
-        left = np.abs(target - products @ coefficients)
-        coefficients = coordinate_descent(products, target, float(strength), coefficients)
-        new = (coefficients != 0) & ~entered
-        scores[new] = np.clip(left[new], strength, above)
-        entered |= new
-        above = float(strength)
-    left = np.abs(target - products @ coefficients)
-    scores[~entered] = np.minimum(left[~entered], above)
-    return scores
-
-
-def coordinate_descent(products: Array, target: Array, strength: float, start: Array) -> Array:
-    """Return argmin over b of b^T P b / 2 - t^T b + s |b|_1 for products P (n, n), target t (n,), strength s."""
-    coefficients, diagonal = start.copy(), products.diagonal()
-    gradient = target - products @ coefficients
-    alive = np.flatnonzero(diagonal > 0)
-    step, smallest = np.inf, TOLERANCE * float(np.abs(target).max(initial=0.0))
-    for sweep in range(SWEEPS):
-        everyone = step <= smallest or sweep == 0
-        step = 0.0
-        for i in alive if everyone else np.flatnonzero(coefficients):
-            pull = gradient[i] + diagonal[i] * coefficients[i]
-            moved = np.sign(pull) * max(abs(pull) - strength, 0.0) / diagonal[i] - coefficients[i]
-            if moved:
-                coefficients[i] += moved
-                gradient -= moved * products[i]
-                step = max(step, abs(moved) * diagonal[i])
-        if everyone and step <= smallest:
-            break
-    return coefficients
-
-
-def greedy_turns(products: Array) -> Array:
+def greedy_turns(products: Tensor) -> Tensor:
     """Return the turn at which each channel goes, (in,), when each time the least ||sum of removed Z||^2 is sought."""
     n = len(products)
-    turns, added = np.zeros(n), products.diagonal().copy()  # what removing it adds to the error
-    remaining = np.ones(n, dtype=bool)
+    turns, added = torch.zeros(n), products.diagonal().clone()  # what removing it adds to the error
+    gone = torch.zeros(n, dtype=torch.bool)
     for turn in range(n):
-        candidates = np.where(remaining, added, np.inf)
-        worst = n - 1 - int(np.argmin(candidates[::-1]))  # of equals the last goes first
-        turns[worst], remaining[worst] = turn, False
+        worst = n - 1 - int(added.masked_fill(gone, torch.inf).flip(0).argmin())  # of equals the last goes first
+        turns[worst], gone[worst] = turn, True
         added += 2 * products[worst]
     return turns
 

@@ -75,16 +75,23 @@ def _certificate(result: work.Exported) -> str:
     """Say in two sentences what was measured and how equal the files are."""
     report: dict[str, Any] = result.report
     parts = []
-    masked, dense = report.get("masked"), report.get("dense")
+    masked, dense = report.get("slimmed") or report.get("masked"), report.get("dense")
     if masked and masked.get("accuracy") is not None:
         low, high = masked["accuracy_interval"]
         parts.append(
             f"On {words.count(masked['n'])} test examples: accuracy **{words.percent(masked['accuracy'], 2)}** "
             f"({words.percent(low, 2)} to {words.percent(high, 2)}), dense {words.percent(dense['accuracy'], 2)}."
         )
-    difference = (report.get("certificate") or {}).get("masked_vs_onnx_max_abs_diff")
+    proof = report.get("certificate") or {}
+    if proof.get("masked_vs_slimmed_max_abs_diff") is not None:
+        fewer = words.count(dense["params"] - report["slimmed"]["params"])
+        parts.append(
+            f"Without the removed channels the model has {fewer} parameters less and answers as the masked one does: "
+            f"at most {proof['masked_vs_slimmed_max_abs_diff']:.2g} apart in any output."
+        )
+    difference = proof.get("slimmed_vs_onnx_max_abs_diff") or proof.get("masked_vs_onnx_max_abs_diff")
     if difference is not None:
-        samples = report["certificate"]["samples"]
+        samples = proof["samples"]
         parts.append(
             f"ONNX Runtime and torch differ by at most {difference:.2g} in any output over {samples} examples."
         )

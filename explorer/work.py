@@ -13,7 +13,7 @@ from typing import Any
 
 from explorer import jobs, resources
 from explorer.jobs import Job
-from pruning_core import Reference, Report, Request, masked_copy, masks_for, measure, sweep
+from pruning_core import Pruned, Reference, Report, Request, measure, prune, sweep
 from pruning_core.exporters import export, onnx_bytes
 from pruning_core.latency import Latency
 from pruning_core.measure import latency_of
@@ -100,9 +100,9 @@ def start_latency(model: str, data: str | None, plan: Plan) -> Job:
     def work(job: Job) -> Latency:
         reference = resources.reference(model, data)
         loaded = reference.model
-        masks = masks_for(loaded, plan, ranking=reference.ranking)
-        example = loaded.example_inputs[0][:1]
-        return latency_of(loaded, masked_copy(loaded, masks), example, RUNTIME, LATENCY_SECONDS, job.cancelled)
+        pruned, example = prune(loaded, plan, ranking=reference.ranking), loaded.example_inputs[0][:1]
+        is_slimmed = pruned.slimmed is not None
+        return latency_of(loaded, pruned.smallest, example, RUNTIME, LATENCY_SECONDS, job.cancelled, is_slimmed)
 
     return jobs.start(_latency_key(model, data, plan), f"Latency of {model}", work)
 
@@ -132,31 +132,32 @@ def start_export(model: str, data: str | None, plan: Plan) -> Job:
         reference = resources.reference(model, data)
         dataset = reference.dataset
         test, calibration = (dataset.test, dataset.calibration) if dataset else (None, None)
-        report = _report(job, reference, plan) if dataset else None
+        pruned = prune(reference.model, plan, ranking=reference.ranking, data=test)
+        report = _report(job, reference, plan, pruned) if dataset else None
         folder = Path(tempfile.mkdtemp(prefix="pruning-explorer-"))
-        files = export(reference.model, plan, folder, test, calibration=calibration, report=report)
+        notes: dict[str, Any] = {"calibration": calibration, "report": report, "pruned": pruned}
+        files = export(reference.model, plan, folder, test, **notes)
         written = next((path for path in files if path.name == "report.json"), None)
         return Exported(tuple(files), json.loads(written.read_text("utf-8")) if written else {})
 
     return jobs.start(_export_key(model, data, plan), f"Export of {model}", work)
 
 
-def _report(job: Job, reference: Reference, plan: Plan) -> Report:
+def _report(job: Job, reference: Reference, plan: Plan, pruned: Pruned) -> Report:
     """Measure the plan on test data, once, with latency; nothing else runs in this queue."""
 
     def note(done: int, total: int) -> None:
         job.progress = done / total
 
     model, dataset = reference.model, reference.dataset
-    masks = masks_for(model, plan, ranking=reference.ranking)
     return measure(
         model,
         dataset.test,  # type: ignore[union-attr]
         plan,
         latency=True,
-        masks=masks,
+        pruned=pruned,
         calibration=dataset.calibration,  # type: ignore[union-attr]
-        onnx=onnx_bytes(model, masks),
+        onnx=onnx_bytes(model, pruned),
         progress=note,
         cancelled=job.cancelled,
     )

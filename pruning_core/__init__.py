@@ -19,6 +19,7 @@ from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan
 from pruning_core.sensitivity.sweep import Request, sweep
 from pruning_core.sensitivity.sweep import sweep as sensitivity
+from pruning_core.slim import Pruned, prune, slim
 from pruning_core.workbench import Estimate, Reference, Workbench
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Plan",
     "Preprocessing",
     "Problem",
+    "Pruned",
     "PruningError",
     "Reference",
     "Report",
@@ -44,7 +46,9 @@ __all__ = [
     "masks_for",
     "measure",
     "plan_for",
+    "prune",
     "sensitivity",
+    "slim",
     "sweep",
     "uniform_plan",
 ]

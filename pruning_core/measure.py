@@ -4,15 +4,17 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from pruning_core.apply import masked_copy, masks_for
 from pruning_core.data import EvalData, check_fits
 from pruning_core.evaluate import IsCancelled, Outcome, Progress, predict
+from pruning_core.graph import trace
 from pruning_core.latency import RUNTIMES, Latency, compare
 from pruning_core.metrics import Measurement, Structure, measurements
 from pruning_core.model import Model
 from pruning_core.onnx_export import CHECK_SAMPLES, check_batches, largest_difference
 from pruning_core.plan import Plan
 from pruning_core.report import Document, Report, form_document, latency_document, layer_rows, weights_file
+from pruning_core.slim import Pruned, prune
+from pruning_core.slimming import Slimmed
 
 __all__ = ["Report", "measure"]
 
@@ -26,38 +28,43 @@ def measure(
     runtimes: tuple[str, ...] = ("onnxruntime", "torch"),
     batch: int = 1,
     seconds: float = 4.0,
-    masks: Mapping[str, Tensor] | None = None,
+    pruned: Pruned | None = None,
     calibration: EvalData | None = None,
     onnx: bytes | None = None,
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
 ) -> Report:
-    """Measure the dense model, and the masked one when there is a plan or masks (which then stand for the plan's).
+    """Measure the dense model, and the masked and slimmed ones when there is a plan (or `pruned`, its forms).
 
     Criteria that need data take `calibration`, else `data`. Latency is of `batch` examples, `seconds` for each runtime.
-    `onnx`, the exported masked model, is checked against torch. Without data only what can be counted is reported.
+    `onnx`, the exported smallest form, is checked against torch. Without data only what can be counted is reported.
     """
     if data is not None:
         check_fits(data, model.graph.input_shapes[0], model.graph.output_shape[-1])
-    if masks is None and plan is not None:
-        masks = masks_for(model, plan, calibration or data)
-    masked = None if masks is None else masked_copy(model, dict(masks))
+    if pruned is None and plan is not None:
+        pruned = prune(model, plan, calibration or data, data=data)
+    masked, slimmed = (None, None) if pruned is None else (pruned.masked, pruned.slimmed)
     forms = _measured(model, masked, data, progress, cancelled)
     wanted = runtimes if latency else ()
     inputs = model.example_inputs[0][:batch] if data is None else data.batch(slice(0, batch))
     times = {name: latency_of(model, masked, inputs, name, seconds, cancelled) for name in wanted}
     dense = form_document(forms[0], weights_file(model, None, model.module), latency_document(times, is_dense=True))
-    pruned = None
+    as_masked = as_slimmed = None
     if masked is not None:
-        pruned = form_document(forms[1], weights_file(model, plan, masked), latency_document(times, is_dense=False))
+        as_masked = form_document(forms[1], weights_file(model, plan, masked), latency_document(times, is_dense=False))
+    if slimmed is not None:
+        faster = {name: latency_of(model, slimmed.module, inputs, name, seconds, cancelled, True) for name in wanted}
+        found = _of_slimmed(model, slimmed, data, cancelled)
+        file = weights_file(model, plan, slimmed.module)
+        as_slimmed = form_document(found, file, latency_document(faster, is_dense=False))
     return Report(
         model=model.name,
         data=data.name if data else "",
         split=data.split if data else "",
         dense=dense,
-        masked=pruned,
-        slimmed=None,
-        certificate=certificate(masked, model, data, onnx),
+        masked=as_masked,
+        slimmed=as_slimmed,
+        certificate=certificate(pruned, model, data, onnx),
         layers=layer_rows(model, masked or model.module, plan),
         how=_how(forms, times),
     )
@@ -83,32 +90,51 @@ def _measured(
     return forms
 
 
+def _of_slimmed(
+    model: Model, slimmed: Slimmed, data: EvalData | None, cancelled: IsCancelled | None
+) -> dict[str, Measurement]:
+    """Return the measurements of the slimmed model; its own graph is traced, so that nothing is inferred."""
+    structure = Structure.from_module(trace(slimmed.graph.eval(), model.example_inputs), slimmed.graph)
+    if data is None:
+        return measurements(structure)
+    targets = None if data.targets is None else data.labels()
+    dense, logits = (predict(form, data, cancelled=cancelled) for form in (model.module, slimmed.module))
+    return measurements(Outcome(logits, targets, dense), structure)
+
+
 def _shifted(progress: Progress | None, start: int, total: int) -> Progress | None:
     return None if progress is None else lambda done, _: progress(start + done, total)
 
 
 def latency_of(
-    model: Model, masked: nn.Module | None, inputs: Tensor, name: str, seconds: float, cancelled: IsCancelled | None
+    model: Model,
+    pruned: nn.Module | None,
+    inputs: Tensor,
+    name: str,
+    seconds: float,
+    cancelled: IsCancelled | None,
+    is_slimmed: bool = False,
 ) -> Latency:
-    """Compare dense and masked in one runtime; without a masked model the dense one stands for it."""
+    """Compare dense and pruned in one runtime; without a pruned model the dense one stands for it."""
     runtime = RUNTIMES[name]
     converted = runtime.convert(model.module, (inputs,), None)
-    other = converted if masked is None else runtime.convert(masked, (inputs,), model.module)
-    dense, pruned, null = (runtime.start(form, (inputs,), 1) for form in (converted, other, converted))
-    return compare(dense, pruned, null=null, runtime=name, batch=len(inputs), seconds=seconds, cancelled=cancelled)
+    other = converted if pruned is None else runtime.convert(pruned, (inputs,), None if is_slimmed else model.module)
+    dense, changed, null = (runtime.start(form, (inputs,), 1) for form in (converted, other, converted))
+    return compare(dense, changed, null=null, runtime=name, batch=len(inputs), seconds=seconds, cancelled=cancelled)
 
 
-def certificate(masked: nn.Module | None, model: Model, data: EvalData | None, onnx: bytes | None) -> Document:
+def certificate(pruned: Pruned | None, model: Model, data: EvalData | None, onnx: bytes | None) -> Document:
     """Return how far the forms of the model lie apart on real examples; null where it was not checked."""
-    difference, samples = None, 0
+    slimmed = None if pruned is None else pruned.slimmed
+    difference, samples = None, slimmed.samples if slimmed else 0
     if onnx is not None:
         batches = check_batches(data, model.example_inputs)
-        difference = largest_difference(onnx, masked or model.module, batches)
+        difference = largest_difference(onnx, model.module if pruned is None else pruned.smallest, batches)
         samples = min(CHECK_SAMPLES, len(model.example_inputs[0] if data is None else data))
     return {
-        "masked_vs_slimmed_max_abs_diff": None,
-        "slimmed_vs_onnx_max_abs_diff": None,
-        "masked_vs_onnx_max_abs_diff": difference,
+        "masked_vs_slimmed_max_abs_diff": slimmed and slimmed.difference,
+        "slimmed_vs_onnx_max_abs_diff": difference if slimmed else None,
+        "masked_vs_onnx_max_abs_diff": None if slimmed else difference,
         "samples": samples,
     }
 

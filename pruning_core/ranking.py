@@ -176,7 +176,7 @@ class Ranking:
             raise CriterionError(f"{name}: {wish.criterion} needs calibration data; l1 and l2 work without data")
         if needs & WITH_TARGETS and data is not None and data.targets is None:
             lacking = STATISTICS[min(needs & WITH_TARGETS)]
-            raise CriterionError(f"{name}: {wish.criterion} needs {lacking}; data '{data.name}' has no targets")
+            raise CriterionError(f"{name}: {wish.criterion} needs {lacking}; data '{data.name}' has none")
         self._check_unit(name, wish)
 
     def _check_unit(self, name: str, wish: LayerPlan) -> None:

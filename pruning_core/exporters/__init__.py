@@ -8,9 +8,6 @@ from pathlib import Path
 from pkgutil import iter_modules
 from tempfile import TemporaryDirectory
 
-from torch import Tensor
-
-from pruning_core.apply import masked_copy, masks_for
 from pruning_core.data import EvalData
 from pruning_core.errors import ExportError
 from pruning_core.exporters.seam import EXPORTERS, Bundle, Exporter, exporter
@@ -19,6 +16,7 @@ from pruning_core.model import Model
 from pruning_core.onnx_export import onnx_layer_nodes, to_onnx
 from pruning_core.plan import Plan
 from pruning_core.report import Report
+from pruning_core.slim import Pruned, prune
 
 for _module in iter_modules(__path__):  # a file added to this folder is a member without further ado
     import_module(f"{__name__}.{_module.name}")
@@ -36,6 +34,7 @@ def export(
     calibration: EvalData | None = None,
     report: Report | None = None,
     left_dense: Mapping[str, str] | None = None,
+    pruned: Pruned | None = None,
 ) -> list[Path]:
     """Write the pruned model to `directory`, in all formats it has what is needed for, or exactly in those named.
 
@@ -43,7 +42,7 @@ def export(
     All files are written under another name first, so that a failure leaves nothing half done.
     """
     chosen = [EXPORTERS[name] for name in (EXPORTERS if formats is None else formats)]
-    bundle = bundle_of(model, plan, data, chosen, calibration, report)
+    bundle = bundle_of(model, plan, data, chosen, calibration, report, pruned)
     if formats is None:
         chosen = [member for member in chosen if member.lacking(bundle) is None]
     bundle = bundle.with_notes((member.file_name for member in chosen), left_dense or {})
@@ -67,19 +66,21 @@ def bundle_of(
     chosen: Iterable[Exporter] = (),
     calibration: EvalData | None = None,
     report: Report | None = None,
+    pruned: Pruned | None = None,
 ) -> Bundle:
     """Return what the `chosen` exporters need; the model is measured when one reports and no `report` is given."""
     needs = {need for member in chosen for need in member.needs}
-    masks = masks_for(model, plan, calibration or data)
-    masked = masked_copy(model, masks)
-    onnx = to_onnx(masked, model.example_inputs, model.module) if "onnx" in needs else None
+    pruned = pruned or prune(model, plan, calibration or data, data=data)
+    onnx = onnx_bytes(model, pruned) if "onnx" in needs else None
     if report is None and data is not None and "report" in needs:
-        report = measure(model, data, plan, masks=masks)
+        report = measure(model, data, plan, pruned=pruned)
     if report is not None and onnx is not None:
-        report = replace(report, certificate=certificate(masked, model, data, onnx))
-    return Bundle(model, plan, masks, masked, report, onnx, data, calibration)
+        report = replace(report, certificate=certificate(pruned, model, data, onnx))
+    return Bundle(model, plan, pruned.masks, pruned.masked, report, onnx, data, calibration, pruned.slimmed)
 
 
-def onnx_bytes(model: Model, masks: dict[str, Tensor] | None = None) -> bytes:
-    """Return the model, masked where there are masks, as a serialised ONNX model."""
-    return to_onnx(masked_copy(model, masks or {}), model.example_inputs, model.module)
+def onnx_bytes(model: Model, pruned: Pruned | None = None) -> bytes:
+    """Return the model, or the smallest form of the pruned one, as a serialised ONNX model."""
+    if pruned is not None and pruned.slimmed is not None:
+        return to_onnx(pruned.slimmed.module, model.example_inputs)
+    return to_onnx(pruned.masked if pruned else model.module, model.example_inputs, model.module)

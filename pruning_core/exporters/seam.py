@@ -16,6 +16,7 @@ from pruning_core.model import Model
 from pruning_core.plan import Plan
 from pruning_core.registry import Registry
 from pruning_core.report import Report
+from pruning_core.slimming import Slimmed
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +28,15 @@ class Bundle:
     masks: Mapping[str, Tensor]  # layer -> bool (out, in, *kernel), of the layers that lose something
     masked: nn.Module
     report: Report | None = None  # None where there is no data to measure on
-    onnx: bytes | None = None  # the masked model, not yet checked; None where no exporter needs it
+    onnx: bytes | None = None  # the smallest form, not yet checked; None where no exporter needs it
     data: EvalData | None = None  # what was measured on
     calibration: EvalData | None = None  # what criteria saw, where not `data`
+    slimmed: Slimmed | None = None  # None where no whole channel or head goes
+
+    @property
+    def smallest(self) -> nn.Module:
+        """The form that is run: slimmed where there is one, else masked."""
+        return self.masked if self.slimmed is None else self.slimmed.module
 
     def with_notes(self, files: Iterable[str], left_dense: Mapping[str, str]) -> "Bundle":
         """Return a copy whose report names `files`, and the layers left dense with the reason."""
@@ -42,6 +49,7 @@ NEEDS: dict[str, tuple[Callable[[Bundle], object], str]] = {
     "report": (lambda bundle: bundle.report, "there is no data to measure on"),
     "data": (lambda bundle: bundle.data, "there is no data to measure on"),
     "onnx": (lambda bundle: bundle.onnx, "the model was not converted to ONNX"),
+    "slimmed": (lambda bundle: bundle.slimmed, "the plan removes no whole channel or head"),
     "architecture": (
         lambda bundle: bundle.model.architecture,
         "it is not known how to build the model from source; load it with its architecture",

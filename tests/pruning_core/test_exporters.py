@@ -36,6 +36,8 @@ SOURCE = '''"""A tiny network."""
 from __future__ import annotations
 
 from torch import nn
+from pruning_core.ranking import Change
+from pruning_core.slim import forms_of
 
 
 def tiny(width: int) -> nn.Module:
@@ -410,7 +412,7 @@ def converted(name: str) -> tuple[Model, nn.Module, bytes]:
     model = CASES[name]()
     plan, _ = uniform_plan(model, LayerPlan(sparsity=0.5))
     masks = masks_for(model, plan)
-    return model, masked_copy(model, masks), onnx_bytes(model, masks)
+    return model, masked_copy(model, masks), onnx_bytes(model, forms_of(model, Change(masks)))
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -494,7 +496,7 @@ def test_a_model_is_converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     dense = onnx_bytes(model)
     monkeypatch.setattr("pruning_core.onnx_export._converted", None)
     plan = half(model)
-    masked = onnx_bytes(model, masks_for(model, plan))
+    masked = onnx_bytes(model, forms_of(model, Change(masks_for(model, plan))))
     assert largest_difference(masked, apply(plan, model), check_batches(tiny_data(), model.example_inputs)) < 1e-5
     assert onnx_bytes(model) == dense != masked
     with pytest.raises(TypeError):  # another module is converted anew

@@ -21,7 +21,9 @@ from pruning_core.metrics import METRICS
 from pruning_core.model import Model, state_hash
 from pruning_core.onnx_export import to_onnx
 from pruning_core.plan import Plan
+from pruning_core.ranking import Change
 from pruning_core.report import weights_file
+from pruning_core.slim import forms_of
 
 M = {
     *"accuracy accuracy_interval params nonzero_params sparsity".split(),
@@ -163,7 +165,7 @@ def test_without_targets_what_needs_them_is_null(model: Model, data: EvalData, p
 def test_masks_stand_for_the_plans(model: Model, data: EvalData) -> None:
     mask = torch.ones(16, 8, dtype=torch.bool)
     mask[0] = False
-    found = measure(model, data, masks={"1": mask}).masked
+    found = measure(model, data, pruned=forms_of(model, Change({"1": mask}))).masked
     assert found is not None
     assert found["sparsity"] == 8 / 224
 
@@ -196,7 +198,7 @@ def test_the_export_is_checked(model: Model, data: EvalData, plan: Plan) -> None
     assert certificate["samples"] == 256
     assert 0 <= certificate["masked_vs_onnx_max_abs_diff"] < 1e-5
     with pytest.raises(ExportError, match="answers differ by"):
-        measure(model, data, masks={"1": ~masks["1"]}, onnx=onnx)
+        measure(model, data, pruned=forms_of(model, Change({"1": ~masks["1"]})), onnx=onnx)
 
 
 @pytest.mark.parametrize("with_plan", [True, False])

@@ -51,6 +51,8 @@ Mean = Annotated[str | None, typer.Option(metavar="M,...", help="Subtracted from
 Std = Annotated[str | None, typer.Option(metavar="S,...", help="Inputs are divided by it after that.")]
 Scale = Annotated[float | None, typer.Option(metavar="X", help="Inputs are multiplied by it first.")]
 GRANULARITY_HELP = "What lives or dies together: a name of `list granularities`, or 2:4. [default: fine_grained]"
+BUDGET_HELP = 'Such as "accuracy_drop<=0.01", "size<=0.5", "macs<=150M".'
+ALLOCATION_HELP = "How it is split over the layers: a name of `list allocations`. [default: uniform]"
 CRITERION_HELP = "What is removed first: a name of `list criteria`. [default: l1]"
 Granularity = Annotated[str, typer.Option(metavar="G", help=GRANULARITY_HELP, show_default=False)]
 Criterion = Annotated[str, typer.Option(metavar="C", help=CRITERION_HELP, show_default=False)]
@@ -117,7 +119,8 @@ def prune(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")],
     plan: Annotated[Path | None, typer.Option(metavar="FILE", help="A plan file.")] = None,
     sparsity: Annotated[float | None, typer.Option(metavar="S", help="Fraction to remove, 0 to 1.")] = None,
-    budget: Annotated[str | None, typer.Option(metavar="TEXT", help='Such as "accuracy_drop<=0.01".')] = None,
+    budget: Annotated[str | None, typer.Option(metavar="TEXT", help=BUDGET_HELP)] = None,
+    allocation: Annotated[str | None, typer.Option(metavar="A", help=ALLOCATION_HELP)] = None,
     granularity: Annotated[str | None, typer.Option(metavar="G", help=GRANULARITY_HELP)] = None,
     criterion: Annotated[str | None, typer.Option(metavar="C", help=CRITERION_HELP)] = None,
     scope: Annotated[Scope | None, typer.Option(help="Weights compete within each layer, or in all the model.")] = None,
@@ -134,7 +137,7 @@ def prune(
     from explorer.commands import prune as command
     from explorer.commands.asked import Inputs
 
-    asked = command.Asked(plan, sparsity, budget, granularity, criterion, setting, scope)
+    asked = command.Asked(plan, sparsity, budget, granularity, criterion, setting, scope, allocation)
     command.run(Inputs(model, data, mean, std, scale, samples), asked, out, force, as_json)
 
 

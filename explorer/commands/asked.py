@@ -74,14 +74,15 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
 
 def wish(granularity: str, criterion: str, settings: list[str] | None) -> LayerPlan:
     """Return the checked wish, at sparsity 0; `2:4` is short for n_m with n=2 and m=4."""
-    given = dict(_setting(text) for text in settings or ())
+    given = dict(setting(text) for text in settings or ())
     if pattern := N_M.fullmatch(granularity):
         granularity, given = "n_m", {"n": int(pattern[1]), "m": int(pattern[2])} | given
     split_settings(granularity, criterion, given)
     return LayerPlan(granularity=granularity, criterion=criterion, settings=given)
 
 
-def _setting(text: str) -> tuple[str, int | float | str]:
+def setting(text: str) -> tuple[str, int | float | str]:
+    """Return name and value of `n=2`, or refuse it."""
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise PruningError(f"--setting '{text}' has no name or no value; write it as n=2")

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from explorer.commands import shown
-from explorer.commands.asked import Inputs, wish
+from explorer.commands.asked import Inputs, setting, wish
 from explorer.commands.figures import pruned_rows
-from pruning_core.allocation import Allocation, Problem, allocate, parse_budget, within
+from pruning_core.allocation import ALLOCATIONS, Allocation, Problem, allocate, parse_budget, within
 from pruning_core.apply import check, kept_weights
 from pruning_core.errors import ExportError, PlanError
 from pruning_core.exporters import export
+from pruning_core.lint import lint
 from pruning_core.measure import measure
 from pruning_core.plan import Plan
 
@@ -27,11 +28,21 @@ class Asked:
     criterion: str | None
     settings: list[str] | None
     scope: str | None
+    allocation: str | None = None
 
     def problem(self, inputs: Inputs) -> Problem:
         """Return what an allocation is told."""
-        how = wish(self.granularity or "fine_grained", self.criterion or "l1", self.settings)
+        how = wish(self.granularity or "fine_grained", self.criterion or "l1", self._split()[0])
         return Problem(inputs.model, inputs.known_dataset, how, self.scope or "layer", inputs.samples)
+
+    def allocation_settings(self) -> dict[str, int | float | str]:
+        """Return the settings that the allocation declares; all others are of the granularity and criterion."""
+        return dict(setting(text) for text in self._split()[1])
+
+    def _split(self) -> tuple[list[str], list[str]]:
+        declared = ALLOCATIONS[self.allocation].settings if self.allocation else {}
+        ours = [text for text in self.settings or () if text.partition("=")[0] in declared]
+        return [text for text in self.settings or () if text not in ours], ours
 
 
 def run(inputs: Inputs, asked: Asked, out: Path, force: bool, as_json: bool) -> None:
@@ -43,6 +54,9 @@ def run(inputs: Inputs, asked: Asked, out: Path, force: bool, as_json: bool) -> 
     left_dense = found.why_dense | _untouched(problem, found.plan)
     for name, why in left_dense.items():
         shown.note(f"{name} stays dense: {why.removeprefix(f'{name}: ')}")
+    for finding in lint(problem.model, found.plan, problem.ranking):
+        if finding.layer not in left_dense:
+            shown.note(f"{finding.layer}: {finding.sentence}; what helps: {finding.fix}")
     _write(inputs, found.plan, out, left_dense)
     report = json.loads((out / "report.json").read_text("utf-8"))
     if as_json:
@@ -68,8 +82,13 @@ def _check_one_way(asked: Asked) -> None:
     given = [name for name, value in ways.items() if value is not None]
     if len(given) > 1:
         raise PlanError(f"{' and '.join(given)} cannot go together; give one of them")
-    if asked.plan is not None and any((asked.granularity, asked.criterion, asked.settings, asked.scope)):
+    how = (asked.granularity, asked.criterion, asked.settings, asked.scope, asked.allocation)
+    if asked.plan is not None and any(how):
         raise PlanError("a plan file says granularity, criterion, settings and scope itself; leave those options out")
+    if asked.budget is not None and asked.allocation not in (None, "budget"):
+        raise PlanError(f"a budget is met by the allocation budget; {asked.allocation} takes --sparsity")
+    if asked.allocation not in (None, "uniform") and asked.scope == "model":
+        raise PlanError(f"{asked.allocation} chooses a sparsity for each layer; leave --scope model out")
     if asked.budget is not None and asked.scope == "model":
         raise PlanError("a budget chooses a sparsity for each layer; leave --scope model out")
 
@@ -86,12 +105,25 @@ def _chosen(problem: Problem, asked: Asked) -> Allocation:
         plan = Plan.read(asked.plan)
         check(plan, problem.model, problem.ranking)
         return Allocation(plan, {})
-    if asked.budget is not None:
-        limit = parse_budget(asked.budget)
-        with shown.progress("Choosing") as update:
-            watched = replace(problem, on_progress=lambda progress: update(progress.share, 1.0))
-            return within(watched, limit)
+    if asked.budget is not None or asked.allocation is not None:
+        return _allocated(problem, asked)
     return allocate("uniform", problem, sparsity=_pattern_share(problem) if asked.sparsity is None else asked.sparsity)
+
+
+def _allocated(problem: Problem, asked: Asked) -> Allocation:
+    """Allocate by a budget, or by the allocation that is named: to an overall sparsity, or by its own settings."""
+    settings = asked.allocation_settings()
+    limit = None if asked.budget is None else parse_budget(asked.budget)
+    if asked.sparsity is not None and settings:
+        raise PlanError(f"--sparsity says how much goes; leave --setting {next(iter(settings))} out")
+    with shown.progress("Choosing") as update:
+        watched = replace(problem, on_progress=lambda progress: update(progress.share, 1.0))
+        if limit is not None:
+            return within(watched, limit, str(settings.get("least", "size")))
+        member = ALLOCATIONS[asked.allocation or ""]
+        if asked.sparsity is None and member.by_sparsity is None and not settings:
+            raise PlanError(f"say how much {member.name} removes: --sparsity 0.5")
+        return member(watched, **settings) if asked.sparsity is None else member.at(watched, asked.sparsity)
 
 
 def _pattern_share(problem: Problem) -> float:

@@ -116,7 +116,7 @@ def _shuffles_to_index(module: fx.GraphModule) -> None:
     As views any subset of channels would have to stay a (groups, channels) rectangle, and a row of such blocks
     couples almost everything; as an index any subset may stay. Zhang et al. 2018 (ShuffleNet), arXiv:1707.01083.
     """
-    for last in _calls(module, VIEWS):
+    for last in _calls(module, VIEWS | {"aten.channel_shuffle.default"}):
         source, groups = _shuffled(last)
         if source is None:
             continue
@@ -131,6 +131,8 @@ def _shuffles_to_index(module: fx.GraphModule) -> None:
 def _shuffled(last: fx.Node) -> tuple[fx.Node | None, int]:
     """Return what a view shuffles and in how many groups, or None."""
     middle = last.args[0]
+    if operator(last) == "aten.channel_shuffle.default" and isinstance(middle, fx.Node):
+        return middle, int(last.args[1])  # type: ignore[arg-type]
     while isinstance(middle, fx.Node) and operator(middle) in ("aten.clone.default", "aten.contiguous.default"):
         middle = middle.args[0]
     if not isinstance(middle, fx.Node) or operator(middle) not in _TURNS or not isinstance(middle.args[0], fx.Node):

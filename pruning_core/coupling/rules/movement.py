@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @rule("permute", "transpose.int", "t", "expand", "slice", "select.int", "split", "split_with_sizes", "chunk")
 @rule("unbind.int", "squeeze", "unsqueeze", "flip", "repeat", "flatten.using_ints", "movedim")
+@rule("repeat_interleave.self_int")
 def move(ctx: Context, node: fx.Node, *args: Any, **kwargs: Any) -> Any:
     """Run the operator on the labels."""
     return node.target(*args, **kwargs)  # type: ignore[operator]

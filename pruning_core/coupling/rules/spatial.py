@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, fx
@@ -29,3 +31,28 @@ def spatial(ctx: Context, node: fx.Node, x: Tensor, *args: Any, **kwargs: Any) -
     shape = ctx.shape(node)
     result = result.expand(*result.shape[: dims[0]], *shape[dims[0] :])
     return (result, result) if isinstance(node.meta["val"], (tuple, list)) else result
+
+
+@rule("grid_sampler", "grid_sampler_2d", "grid_sampler_3d")
+def grid_sampler(ctx: Context, node: fx.Node, x: Tensor, grid: Tensor, *args: Any) -> Tensor:
+    """Every channel read at the same places. Jaderberg et al. 2015, arXiv:1506.02025."""
+    ctx.labels.freeze(grid, f"{ctx.where(node)} reads it as coordinates")
+    dims = list(range(2, x.dim()))
+    ctx.must_stay_constant(node, x, dims)
+    return first_of(x, dims).expand(ctx.shape(node))
+
+
+@rule("im2col")
+def unfold(ctx: Context, node: fx.Node, x: Tensor, kernel: Sequence[int], *args: Any) -> Tensor:
+    """(batch, channels, height, width) to (batch, channels x kernel, places): a channel is a run."""
+    ctx.must_stay_constant(node, x, [2, 3])
+    runs = first_of(x, [2, 3])[..., 0].repeat_interleave(prod(kernel), 1)
+    return runs.expand(ctx.shape(node))
+
+
+@rule("pixel_unshuffle")
+def pixel_unshuffle(ctx: Context, node: fx.Node, x: Tensor, factor: int) -> Tensor:
+    """The pixels of a channel become channels: a run."""
+    ctx.must_stay_constant(node, x, [x.dim() - 2, x.dim() - 1])
+    runs = first_of(x, [x.dim() - 2, x.dim() - 1]).repeat_interleave(factor * factor, x.dim() - 3)
+    return runs.expand(ctx.shape(node))

@@ -158,6 +158,37 @@ def test_gated_linear_units_go_in_pairs():
     assert groups(coupled(*hard("glu"))) == units(6, of("a.weight", 0, 6), of("c.weight", dim=1))
 
 
+@pytest.mark.parametrize(
+    "operate",
+    [
+        lambda x: F.unfold(x, 2).transpose(1, 2),
+        lambda x: F.pixel_unshuffle(x, 2).flatten(2).transpose(1, 2),
+        lambda x: x.flatten(2).transpose(1, 2).repeat_interleave(4, -1),
+    ],
+    ids=["unfold", "pixel_unshuffle", "repeat_interleave"],
+)
+def test_a_channel_that_becomes_a_run(operate):
+    net = Net(lambda m, x: m.fc(operate(m.a(x))), a=nn.Conv2d(3, 4, 1), fc=nn.Linear(16, 2))
+    assert groups(coupled(net, IMAGE)) == units(4, of("a.weight"), of("fc.weight", 0, 1, 2, 3, dim=1, step=4))
+
+
+def test_a_channel_shuffle_as_one_operator():
+    net = nn.Sequential(nn.Conv2d(3, 6, 1), nn.ChannelShuffle(2), nn.Conv2d(6, 2, 1))
+    order = [0, 2, 4, 1, 3, 5]
+    expected = {frozenset({("0.weight", 0, i), ("2.weight", 1, order[i])}) for i in range(6)}
+    assert groups(coupled(net, IMAGE)) == expected
+
+
+def test_a_grid_sample_keeps_channels_and_its_coordinates():
+    net = Net(
+        lambda m, x: m.c(F.grid_sample(m.a(x), m.at(x).movedim(1, -1), align_corners=False)),
+        a=nn.Conv2d(3, 4, 1), at=nn.Conv2d(3, 2, 1), c=nn.Conv2d(4, 2, 1),
+    )  # fmt: skip
+    found = coupled(net, IMAGE)
+    assert groups(found) == units(4, of("a.weight"), of("c.weight", dim=1))
+    assert reasons(found, "at.weight", 0) == {"aten.grid_sampler reads it as coordinates"}
+
+
 ATTENTION = ("attention.q.weight", "attention.k.weight", "attention.v.weight")
 
 

@@ -22,9 +22,9 @@ KEEPS_RELATIONS = frozenset(
 def update(refit: Refit) -> dict[str, Tensor]:
     """Return weights and biases of the layers that read this one, each removed output folded into a kept one.
 
-    A reader without a bias has no place for the constant part: it takes the regression through the origin. Positions
-    that a convolution pads with zeros see the constant too, and after a maximum the relation holds only as far as the
-    two outputs rise together.
+    A reader without a bias has no place for the constant part, and a transposed convolution no one place: they take the
+    regression through the origin. A bias reaches the positions that a convolution pads with zeros too, so there the
+    fold is off by the constant part; and after a maximum it holds only as far as the two outputs rise together.
     """
     _check(refit)
     stats = refit.statistics(NEEDS)[refit.name]
@@ -32,19 +32,20 @@ def update(refit: Refit) -> dict[str, Tensor]:
     units, kept = refit.rows[refit.name], refit.masks[refit.name].flatten(1).any(1)
     partner, slope, offset, through_origin = regressions(mean, covariance, kept & (units >= 0))
     values: dict[str, Tensor] = {}
-    for name, columns in refit.columns.items():
+    for name, columns in _readers(refit).items():
         reader = refit.graph.layer(name)
-        slopes = slope if reader.bias else through_origin
+        bias_name = None if reader.kind.startswith("conv_transpose") else reader.bias
+        slopes = slope if bias_name else through_origin
         weight = refit.graph.weight(name).double().clone()
         added = torch.zeros(len(weight), dtype=torch.float64)
-        for removed in torch.nonzero(~kept).flatten().tolist():
+        for removed in torch.nonzero(~kept & (units >= 0)).flatten().tolist():
             theirs = weight[:, columns == units[removed]]
             weight[:, columns == units[partner[removed]]] += slopes[removed] * theirs
             added += offset[removed] * theirs.flatten(1).sum(1)
         values[name] = weight.to(refit.graph.weight(name).dtype)
-        if reader.bias:
-            bias = tensor_at(refit.graph.module, reader.bias).detach()
-            values[reader.bias] = (bias.double() + added).to(bias.dtype)
+        if bias_name:
+            bias = tensor_at(refit.graph.module, bias_name).detach()
+            values[bias_name] = (bias.double() + added).to(bias.dtype)
     return values
 
 
@@ -104,11 +105,16 @@ def _correlations(covariance: Tensor, mean: Tensor) -> Tensor:
     return (covariance / deviation / deviation[:, None]).clamp(-1, 1)
 
 
+def _readers(refit: Refit) -> dict[str, Tensor]:
+    """Return the layers that read what the wish cuts, with the unit of each of their inputs."""
+    return {name: columns for name, columns in refit.columns.items() if (columns >= 0).any()}
+
+
 def _check(refit: Refit) -> None:
     """Refuse a fold that has no meaning, in a sentence."""
     name, layer = refit.name, refit.graph.layer(refit.name)
     instead = "switch the update of weights off to remove without folding"
-    if not refit.columns:
+    if not refit.rows:
         raise CriterionError(f"{name}: noiseout folds whole output channels; choose output_channel, or {instead}")
     shared = [other for other, units in refit.rows.items() if other != name and (units >= 0).any()]
     if shared:
@@ -116,7 +122,9 @@ def _check(refit: Refit) -> None:
     units = refit.rows[name][refit.rows[name] >= 0]
     if len(set(units.tolist())) < len(units) or len(layer.nodes) > 1:
         raise CriterionError(f"{name}: noiseout folds channels that go one by one and are made once; {instead}")
-    for other in refit.columns:
+    if not refit.masks[name].flatten(1).any(1)[refit.rows[name] >= 0].any():
+        raise CriterionError(f"{name}: noiseout folds into channels that stay, and none does; lower the sparsity")
+    for other in _readers(refit):
         reader = refit.graph.layer(other)
         between = "its groups" if reader.groups > 1 else _between(layer, reader)
         if between:

@@ -1,4 +1,4 @@
-"""Norms of a layer's inputs: equal to those of the unfolded columns, whatever the stride, padding and groups."""
+"""Norms and Gram matrices of a layer's inputs: those of the unfolded columns, whatever the stride and the groups."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning_core.data import EvalData
+from pruning_core.errors import CriterionError
 from pruning_core.statistics import collect
 from tests.pruning_core.toys import data_of, traced
 
@@ -80,3 +81,76 @@ def test_input_norms_of_a_weight_used_both_ways_count_what_each_weight_meets() -
     x = data.batch(slice(None))
     forth, back = x.square().sum(0), F.linear(x, module.w.detach()).square().sum(0)
     torch.testing.assert_close(norm, (back[:, None] + forth).sqrt())
+
+
+def gram_of(module: nn.Module, data: EvalData, name: str = "weight") -> Tensor:
+    shape = data.inputs.shape[1:]
+    return collect(traced(module, *shape), data, {"inputs_gram"}, batch_size=5)[name].known("inputs_gram")
+
+
+@pytest.mark.parametrize("chunk", [1 << 24, 100], ids=["at once", "in chunks"])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_gram_matrices_of_a_convolution_are_those_of_the_unfolded_columns(
+    name: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pruning_core.columns.CHUNK", chunk)
+    conv, data = CONVOLUTIONS[name](), data_of(4, 7, 8, targets=False)
+    columns = F.unfold(data.batch(slice(None)), conv.kernel_size, conv.dilation, conv.padding, conv.stride)
+    grouped = columns.transpose(0, 1).flatten(1).reshape(conv.groups, -1, columns.shape[0] * columns.shape[2]).double()
+    gram = gram_of(conv, data)
+    assert gram.dtype == torch.float64
+    torch.testing.assert_close(gram, grouped @ grouped.transpose(1, 2) / len(data), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5,), (7, 5), (2, 3, 5)], ids=str)
+def test_gram_matrices_of_a_linear_layer_run_over_all_other_axes(shape: tuple[int, ...]) -> None:
+    data = data_of(*shape, targets=False)
+    rows = data.batch(slice(None)).reshape(-1, 5).double()
+    torch.testing.assert_close(gram_of(nn.Linear(5, 2), data), (rows.T @ rows / len(data))[None], rtol=1e-4, atol=1e-5)
+
+
+GRAMS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "one dimension": (lambda: nn.Conv1d(4, 6, 3, stride=2, padding=1), (4, 9)),
+    "three dimensions": (lambda: nn.Conv3d(2, 4, 2, groups=2), (2, 4, 4, 4)),
+    "same padding": (lambda: nn.Conv2d(2, 4, 3, padding="same"), (2, 5, 5)),
+    "transposed": (lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1), (4, 5, 5)),
+    "transposed in groups": (lambda: nn.ConvTranspose2d(4, 6, 2, stride=2, groups=2), (4, 5, 5)),
+    "linear in groups of one": (lambda: nn.Conv2d(4, 4, 3, groups=4), (4, 6, 6)),
+}
+
+
+@pytest.mark.parametrize("name", GRAMS)
+def test_the_gram_matrix_gives_the_energy_of_every_output(name: str) -> None:
+    """||W X||^2 of each output channel is w H w^T, whatever the operator is."""
+    build, shape = GRAMS[name]
+    module, data = build(), data_of(*shape, targets=False)
+    torch.nn.init.zeros_(module.bias)
+    graph, gram = traced(module, *shape), gram_of(module, data)
+    with torch.no_grad():
+        energy = module(data.batch(slice(None))).transpose(0, 1).flatten(1).square().sum(1) / len(data)
+    rows = graph.weight("weight").double().reshape(len(gram), -1, gram.shape[1])
+    torch.testing.assert_close(torch.einsum("goi,gij,goj->go", rows, gram, rows).flatten().float(), energy)
+
+
+def test_a_weight_used_both_ways_has_no_gram_matrix_and_says_so() -> None:
+    stats = collect(traced(TwoWays(), 5), data_of(5, targets=False), {"inputs_gram"})["w"]
+    with pytest.raises(CriterionError, match=r"^inputs_gram needs a weight that is used one way; this one is "):
+        stats.known("inputs_gram")
+
+
+class Tokens(nn.Module):
+    """Looks tokens up; they come as floats."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.table(x.long()).sum(1)
+
+
+def test_columns_of_an_embedding_are_tokens() -> None:
+    data = EvalData("toy", "calibration", np.array([[0.0, 1, 1], [2, 1, 0]]), None)
+    stats = collect(traced(Tokens(), 3), data, {"input_norm", "inputs_gram"})["table"]
+    torch.testing.assert_close(stats.known("input_norm"), torch.tensor([[2.0, 3, 1, 0]]).sqrt())
+    torch.testing.assert_close(stats.known("inputs_gram")[0], torch.diag(torch.tensor([2.0, 3, 1, 0]) / 2).double())

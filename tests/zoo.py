@@ -1,7 +1,7 @@
 """Models of three libraries with random weights that hide nothing: 22 of torchvision, 6 of timm, 4 of transformers.
 
 With default initialisation many mistakes would multiply by zero, so `shaken` gives biases, norm parameters, running
-statistics and constant tensors random values. `small` builds use small inputs and few blocks, where a family has them.
+statistics and constant tensors random values.
 """
 
 import warnings
@@ -79,10 +79,29 @@ def _torchvision(name: str, **options: Any) -> Callable[[], nn.Module]:
     return build
 
 
-def _densenet(**options: Any) -> nn.Module:
+def _small_resnet() -> nn.Module:
+    from torchvision.models.resnet import BasicBlock, ResNet
+
+    return ResNet(BasicBlock, [1, 1, 1, 1])
+
+
+def _small_densenet() -> nn.Module:
     from torchvision.models import DenseNet
 
-    return DenseNet(**options)
+    return DenseNet(growth_rate=8, block_config=(2, 3, 2), num_init_features=16)
+
+
+def _small_mobilenet() -> nn.Module:
+    from torchvision.models.mobilenetv3 import MobileNetV3, _mobilenet_v3_conf
+
+    settings, last_channel = _mobilenet_v3_conf("mobilenet_v3_small")
+    return MobileNetV3(settings[:4], last_channel)
+
+
+def _small_shufflenet() -> nn.Module:
+    from torchvision.models import ShuffleNetV2
+
+    return ShuffleNetV2([2, 2, 2], [24, 48, 96, 192, 256])
 
 
 def _timm(name: str, **options: Any) -> Callable[[], nn.Module]:
@@ -95,13 +114,13 @@ def _timm(name: str, **options: Any) -> Callable[[], nn.Module]:
     return build
 
 
-def _bert() -> nn.Module:
+def _bert(layers: int = 2) -> nn.Module:
     from transformers import BertConfig, BertModel
 
     config = BertConfig(
         vocab_size=TOKENS,
         hidden_size=64,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=128,
         max_position_embeddings=32,
@@ -109,20 +128,20 @@ def _bert() -> nn.Module:
     return FirstTensor(BertModel(config, add_pooling_layer=False), "last_hidden_state", use_cache=False)
 
 
-def _gpt2() -> nn.Module:
+def _gpt2(layers: int = 2) -> nn.Module:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    config = GPT2Config(vocab_size=TOKENS, n_embd=64, n_layer=2, n_head=4, n_positions=32)
+    config = GPT2Config(vocab_size=TOKENS, n_embd=64, n_layer=layers, n_head=4, n_positions=32)
     return FirstTensor(GPT2LMHeadModel(config), "logits", use_cache=False)
 
 
-def _llama() -> nn.Module:
+def _llama(layers: int = 2) -> nn.Module:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
         vocab_size=TOKENS,
         hidden_size=64,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         intermediate_size=128,
@@ -131,12 +150,12 @@ def _llama() -> nn.Module:
     return FirstTensor(LlamaForCausalLM(config), "logits", use_cache=False)
 
 
-def _vit() -> nn.Module:
+def _vit(layers: int = 2) -> nn.Module:
     from transformers import ViTConfig, ViTModel
 
     config = ViTConfig(
         hidden_size=64,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=128,
         image_size=32,
@@ -175,11 +194,14 @@ ZOO: dict[str, Entry] = {
     "transformers:vit": Entry(_vit, (3, 32, 32)),
 }
 
-SMALL: dict[str, Entry] = {
-    "resnet18": Entry(_torchvision("resnet18"), (3, 32, 32)),
-    "mobilenet_v3_small": Entry(_torchvision("mobilenet_v3_small"), (3, 64, 64)),
-    "shufflenet_v2_x0_5": Entry(_torchvision("shufflenet_v2_x0_5"), (3, 64, 64)),
-    "densenet": Entry(lambda: _densenet(growth_rate=8, block_config=(2, 3, 2), num_init_features=16), (3, 64, 64)),
-    "timm:vit_tiny": Entry(_timm("vit_tiny_patch16_224", img_size=64, depth=2), (3, 64, 64)),
-    **{name: entry for name, entry in ZOO.items() if name.startswith("transformers:")},
+SMALL: dict[str, Entry] = {  # few blocks and small inputs, every construction of the family
+    "resnet": Entry(_small_resnet, (3, 32, 32)),
+    "mobilenet_v3": Entry(_small_mobilenet, (3, 32, 32)),
+    "shufflenet_v2": Entry(_small_shufflenet, (3, 64, 64)),
+    "densenet": Entry(_small_densenet, (3, 64, 64)),
+    "timm:vit": Entry(_timm("vit_tiny_patch16_224", img_size=64, depth=2), (3, 64, 64)),
+    "transformers:bert": Entry(lambda: _bert(1), (12,), tokens=True),
+    "transformers:gpt2": Entry(lambda: _gpt2(1), (12,), tokens=True),
+    "transformers:llama": Entry(lambda: _llama(1), (12,), tokens=True),
+    "transformers:vit": Entry(lambda: _vit(1), (3, 32, 32)),
 }

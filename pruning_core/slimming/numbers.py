@@ -24,9 +24,11 @@ def rewrites(*operators: str) -> Callable[[Callable[[Site], None]], Callable[[Si
 # ---------------------------------------------------------------------------------------------------- sizes
 @rewrites("view", "reshape", "_unsafe_view", "view_copy")
 def view(site: Site) -> None:
-    """New sizes; a size that depends on the batch as well becomes −1, which may stand only once."""
-    name = "shape" if "reshape" in str(site.was.target) else "size"
-    sizes = list(site[name])
+    """New sizes; a size that depends on the batch as well becomes −1, which may stand only once.
+
+    A reshape from now on: kernels lay out smaller results differently, and a view depends on that.
+    """
+    sizes = list(site["shape" if "shape" in site else "size"])
     open_sizes = 0
     for dim, (size, line) in enumerate(zip(sizes, site.leaving, strict=True)):
         if isinstance(size, int) and size >= 0:
@@ -36,7 +38,7 @@ def view(site: Site) -> None:
         open_sizes += isinstance(sizes[dim], int) and sizes[dim] < 0
     if open_sizes > 1:
         raise site.refused("two of its sizes depend on the batch and would shrink")
-    site[name] = sizes
+    site.becomes(torch.ops.aten.reshape.default, site.source, sizes)
 
 
 @rewrites("expand")
@@ -51,6 +53,17 @@ def expand(site: Site) -> None:
             if before is None or len(before) != len(line):
                 raise site.refused("a size that depends on the batch would shrink")
             sizes[dim] = -1
+    site["size"] = sizes
+
+
+@rewrites("zeros", "ones", "full", "empty", "new_zeros")
+def created(site: Site) -> None:
+    """Initial states of recurrent layers have the size of what they meet."""
+    sizes = list(site["size"])
+    for dim, line in enumerate(site.leaving):
+        if is_thin(line) and not isinstance(sizes[dim], int):
+            raise site.refused("a size that depends on the batch would shrink")
+        sizes[dim] = living(line) if is_thin(line) else sizes[dim]
     site["size"] = sizes
 
 

@@ -1,0 +1,75 @@
+"""Models of three libraries, none of which the package knows: masked = slimmed = ONNX Runtime, and source that loads.
+
+The small ones run always, all others are slow; `python -m tests.benchmarks.coverage` writes the table of all.
+"""
+
+import pytest
+import torch
+
+from pruning_core.coupling import Coupling, Options, couple
+from pruning_core.model import Model
+from pruning_core.onnx_export import largest_difference, to_onnx
+from pruning_core.slimming import living_graph, python_source, slim
+from pruning_core.slimming.compare import difference, tensors
+from tests.removals import masked_module, weakest
+from tests.zoo import SMALL, ZOO, Entry
+
+NO_OWN_MODULE = {
+    "shufflenet_v2",
+    "shufflenet_v2_x0_5",
+    "vit_b_32",
+    "swin_t",
+    "swin_v2_t",
+    "maxvit_t",
+}  # sizes in their code
+UNKNOWN = {"transformers:bert": {"aten.gather: no rule for this operator"}}
+BEYOND_ROUNDING = 1e-2  # of the output's standard deviation: what a removal must move, or the proof is empty
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(("name", "entry"), SMALL.items(), ids=list(SMALL))
+def test_small(name: str, entry: Entry) -> None:
+    model = Model(name, entry.module(), entry.inputs())
+    through_norms = couple(model.graph, Options(through_norms=True))
+    prove(model, entry, couple(model.graph), 0.5, with_onnx=not through_norms.statistics)
+    if through_norms.statistics:
+        prove(model, entry, through_norms, 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(("name", "entry"), ZOO.items(), ids=list(ZOO))
+def test_all(name: str, entry: Entry) -> None:
+    model = Model(name, entry.module(), entry.inputs())
+    prove(model, entry, couple(model.graph), 0.3)
+
+
+def prove(model: Model, entry: Entry, coupling: Coupling, share: float, with_onnx: bool = True) -> None:
+    """Remove the weakest share of each family, and hold all results against each other."""
+    assert set(coupling.unknown) <= UNKNOWN.get(model.name, set())
+    removed, batches = weakest(coupling, share), [entry.inputs(3, seed=1), entry.inputs(1, seed=2)]
+    norms = coupling.options.through_norms
+    masked = living_graph(coupling, removed) if norms else masked_module(model.module, coupling, removed)
+    found = slim(model, coupling, removed, masked, batches)
+    with torch.inference_mode():
+        deviation = float(next(tensors(masked(*batches[0]))).std())
+    assert found.difference <= 1e-4 * deviation
+    assert difference(masked, model.module, batches)[0] > BEYOND_ROUNDING * deviation
+    assert found.params < model.graph.params
+    assert found.macs < model.graph.macs
+    if not norms:
+        assert found.kind == ("graph" if model.name in NO_OWN_MODULE else "own")
+    _same_from_source(found.graph, batches)
+    if with_onnx:
+        exported = to_onnx(found.module, model.example_inputs)
+        assert largest_difference(exported, found.module, iter(batches)) <= 1e-4 * deviation
+
+
+def _same_from_source(graph: torch.fx.GraphModule, batches: list[tuple[torch.Tensor, ...]]) -> None:
+    names: dict[str, type[torch.nn.Module]] = {}
+    exec(compile(python_source(graph, "Small"), "small.py", "exec"), names)
+    module = names["Small"]().eval()
+    module.load_state_dict(graph.state_dict())
+    for batch in batches:
+        with torch.inference_mode():
+            assert torch.equal(module(*batch), graph(*batch))

@@ -3,8 +3,6 @@
 Where Torch-Pruning means something else by the same words, the test names its variant.
 """
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -44,8 +42,8 @@ FIRST = {"group_reduction": "first", "normalizer": None}
 
 
 @pytest.fixture
-def module() -> Iterator[nn.Sequential]:
-    yield network().eval()
+def module() -> nn.Sequential:
+    return network().eval()
 
 
 @pytest.mark.parametrize(("criterion", "p"), [("l1", 1), ("l2", 2)])

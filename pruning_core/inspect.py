@@ -16,7 +16,7 @@ def inspect(model: Model) -> dict[str, Any]:
         "params": graph.params,
         "macs": graph.macs,
         "size_bytes": graph.size_bytes,
-        "layers": [*map(_layer, graph.layers), *map(_left_out, graph.not_prunable)],
+        "layers": [*(_layer(layer, model) for layer in graph.layers), *map(_left_out, graph.not_prunable)],
         "unsupported_operators": list(graph.unsupported_operators),
     }
 
@@ -39,15 +39,28 @@ def _fits(member: Granularity, shape: Shape, settings: dict[str, Any]) -> bool:
     return True
 
 
-def _layer(layer: Layer) -> dict[str, Any]:
+def structures(model: Model, name: str) -> list[str]:
+    """Return the structural granularities that layer `name` has units for."""
+    return [member.name for member in GRANULARITIES.values() if member.structure and _has_units(model, name, member)]
+
+
+def _has_units(model: Model, name: str, member: Granularity) -> bool:
+    try:
+        model.rows.units(name, str(member.structure))
+    except GranularityError:
+        return False
+    return True
+
+
+def _layer(layer: Layer, model: Model) -> dict[str, Any]:
     return {
         "name": layer.name,
         "kind": layer.kind,
         "weight_shape": list(layer.weight_shape),
         "params": layer.params,
         "macs": layer.macs,
-        "coupled_with": [],
-        "granularities": list(fitting(layer.weight_shape)),
+        "coupled_with": [name for name in model.rows.partners[layer.name] if name != layer.name],
+        "granularities": [*fitting(layer.weight_shape), *structures(model, layer.name)],
         "prunable": True,
         "why_not": None,
     }

@@ -33,7 +33,7 @@ def test_inspect_gives_the_document_of_the_contract(say: Say) -> None:
         "params": 235500,
         "macs": 235200,
         "coupled_with": [],
-        "granularities": ["fine_grained", "row", "column", "block", "n_m"],
+        "granularities": ["fine_grained", "vector", "row", "column", "block", "n_m", "output_channel"],
         "prunable": True,
         "why_not": None,
     }
@@ -55,7 +55,7 @@ def test_inspect_for_people_has_units(say: Say) -> None:
     assert "266,610 parameters, 1.066 MB" in shown
     assert "FLOPs = 2 × MACs" in shown
     assert re.search(
-        r"fc1 +linear +300 × 784 +235,500 +88\.3 % +235\.2 k +88\.4 % +Fine, Row, Column, Block 4×4", shown
+        r"fc1 +linear +300 × 784 +235,500 +88\.3 % +235\.2 k +88\.4 % +Fine, Vector, Row, Column, Block 4×4", shown
     )
 
 
@@ -155,7 +155,7 @@ def test_prune_names_the_layers_that_a_sparsity_does_not_reach(say: Say, tmp_pat
 
 
 def test_a_criterion_without_meaning_for_a_layer_leaves_it_dense(say: Say, tmp_path: Path) -> None:
-    words = ("--criterion", "bn_scale", "--samples", "8")
+    words = ("--criterion", "bn_scale", "--granularity", "row", "--samples", "8")
     swept = say("sensitivity", "resnet_fashion", *words, "--levels", "0.5", "--json")
     assert "note: fc was left out: bn_scale needs a batch norm after the layer" in swept.err
     pruned = say("prune", "resnet_fashion", *words, "--sparsity", "0.5", "--out", tmp_path / "out", "--json")

@@ -30,14 +30,14 @@ from pruning_core.measure import measure
 from pruning_core.model import Architecture, Model
 from pruning_core.onnx_export import TOLERANCE, check_batches, feed, largest_difference, session, to_onnx
 from pruning_core.plan import LayerPlan, Plan
+from pruning_core.ranking import Change
 from pruning_core.registry import Registry
+from pruning_core.slim import forms_of
 
 SOURCE = '''"""A tiny network."""
 from __future__ import annotations
 
 from torch import nn
-from pruning_core.ranking import Change
-from pruning_core.slim import forms_of
 
 
 def tiny(width: int) -> nn.Module:

@@ -1,5 +1,6 @@
 """By sensitivity: each layer as far as it goes alone."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import hypot
 from typing import Annotated
@@ -10,32 +11,37 @@ from pruning_core.errors import PlanError
 from pruning_core.plan import LayerPlan
 from pruning_core.registry import Setting
 
-HALVINGS = 40  # of the tolerance's range, to meet an overall sparsity
-CLOSE = 1e-9
+HALVINGS = 20  # of the way between two plans
+CLOSE = 1e-9  # tolerances that are the same
+
+Levels = dict[str, float]  # layer -> sparsity
 
 
 def at_sparsity(problem: Problem, sparsity: float) -> Allocation:
     """Return the allocation of the least tolerance at which the free layers together lose `sparsity` of their weights.
 
-    One tolerance for all layers is bisected, as the allocators of AIMET and PaddleSlim do for a cost.
+    One tolerance for all layers is bisected, as the allocators of AIMET and PaddleSlim do for a cost. Where curves are
+    flat the sparsity jumps at some tolerance; then all layers stop at the same share of the way from before to after.
     """
-    names = rows(problem)
-    total = sum(problem.n_weights(name) for name in names)
-    low, high = -CLOSE, max((curve.fitted[-1] for curve in problem.curves.values()), default=0.0)
-    found = planned(problem, high)
-    most = _removed(problem, found) / max(1, total)
-    if most < sparsity - CLOSE:
+    total = sum(problem.n_weights(name) for name in rows(problem))
+
+    def reaches(levels: Levels) -> bool:
+        return _removed(problem, levels) >= sparsity * total - CLOSE
+
+    low, high = 0.0, max((curve.fitted[-1] for curve in problem.curves.values()), default=0.0)
+    before, after = dict.fromkeys(rows(problem), 0.0), levels_within(problem, high)
+    if not reaches(after):
+        most = _removed(problem, after) / max(1, total)
         raise PlanError(
-            f"the measured levels reach an overall sparsity of {most:.4g}; {sparsity:g} needs higher levels"
+            f"the measured levels reach a sparsity of {most:.4g}; {sparsity:g} needs higher ones"
         )
-    for _ in range(HALVINGS):
-        tolerance = (low + high) / 2
-        tried = planned(problem, tolerance)
-        if _removed(problem, tried) / total >= sparsity - CLOSE:
-            high, found = tolerance, tried
-        else:
-            low = tolerance
-    return found
+    if reaches(levels := levels_within(problem, low)):
+        after, high = levels, low
+    while high - low > CLOSE:
+        middle = (low + high) / 2
+        levels = levels_within(problem, middle)
+        low, high, before, after = (low, middle, before, levels) if reaches(levels) else (middle, high, levels, after)
+    return _planned(problem, _between(before, after, reaches), high)
 
 
 @allocation("sensitivity", label="By sensitivity", by_sparsity=at_sparsity)
@@ -49,18 +55,45 @@ def sensitivity(problem: Problem, *, tolerance: Annotated[float, Setting(0, 1, s
 
 def planned(problem: Problem, tolerance: float) -> Allocation:
     """Return the plan in which each free layer's fitted drop alone is at most `tolerance`."""
+    return _planned(problem, levels_within(problem, tolerance), tolerance)
+
+
+def levels_within(problem: Problem, tolerance: float) -> Levels:
+    """Return the largest sparsity of each free layer at which its fitted drop is at most `tolerance`, in its bounds."""
+    levels = {}
+    for name in rows(problem):
+        steps, (least, most) = _steps(problem, name), bounds(problem, name)
+        levels[name] = max(least, min(problem.curves[name].largest_within(tolerance, steps), most))
+    return levels
+
+
+def _planned(problem: Problem, levels: Levels, tolerance: float) -> Allocation:
     wishes: dict[str, LayerPlan] = {}
     why_dense = left_out(problem)
-    for name in rows(problem):
-        steps = problem.ranking.layout(name, problem.wish_at(0.0)).steps
-        level = on_step(problem.curves[name].largest_within(tolerance, steps), steps)
-        least, most = bounds(problem, name)
-        wish = problem.wish_at(on_step(max(least, min(level, most)), steps))
+    for name, level in levels.items():
+        wish = problem.wish_at(on_step(level, _steps(problem, name)))
         if problem.share_removed(name, wish) > 0:
             wishes[name] = wish
         else:
             why_dense[name] = f"{name}: even its smallest cut alone costs more than {tolerance:.4g} of accuracy"
     return predicted(problem, Allocation(problem.planned(wishes), why_dense))
+
+
+def _between(before: Levels, after: Levels, reaches: Callable[[Levels], bool]) -> Levels:
+    """Return the levels at the least share of the way from `before` to `after` that reaches what is asked for."""
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        share = (low + high) / 2
+        low, high = (low, share) if reaches(_mixed(before, after, share)) else (share, high)
+    return _mixed(before, after, high)
+
+
+def _mixed(before: Levels, after: Levels, share: float) -> Levels:
+    return {name: (1 - share) * before[name] + share * after[name] for name in after}
+
+
+def _steps(problem: Problem, name: str) -> tuple[float, ...] | None:
+    return problem.ranking.layout(name, problem.wish_at(0.0)).steps
 
 
 def rows(problem: Problem) -> tuple[str, ...]:
@@ -106,7 +139,7 @@ def _gain(problem: Problem, name: str) -> float:
     return sum(layers[m].n_weights for m in problem.members(name)) / sum(x.n_weights for x in layers.values())
 
 
-def _removed(problem: Problem, found: Allocation) -> float:
-    """Return the weights that the chosen rows lose."""
-    wishes = {name: found.plan.layers[name] for name in rows(problem) if name in found.plan.layers}
+def _removed(problem: Problem, levels: Levels) -> float:
+    """Return the weights that rows lose at these levels."""
+    wishes = {name: problem.wish_at(on_step(level, _steps(problem, name))) for name, level in levels.items()}
     return sum(problem.share_removed(name, wish) * problem.n_weights(name) for name, wish in wishes.items())

@@ -39,9 +39,9 @@ class Case:
 
     @cached_property
     def refusals(self) -> dict[str, str]:
-        """Wishes that cannot be met, and why."""
+        """Wishes that cannot be met, those at sparsity 0 included, and why."""
         wishes = {name: wish for name, wish in self.plan.layers.items() if name in self.model.graph.by_name}
-        found = {name: refuses(self.ranking, name, wish) for name, wish in wishes.items() if wish.sparsity > 0}
+        found = {name: refuses(self.ranking, name, wish) for name, wish in wishes.items()}
         return {name: why for name, why in found.items() if why}
 
     @cached_property

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from math import ceil
 
 from pruning_core.apply import rows_of
-from pruning_core.lint.seam import Case, Finding, lint_rule
+from pruning_core.lint.seam import Case, Finding, how, lint_rule
+from pruning_core.plan import LayerPlan
 
 MULTIPLE = 8  # channels that vector units and tensor cores take at a time
 
@@ -14,7 +15,7 @@ def does_not_fit(case: Case) -> Iterator[Finding]:
     """Wishes that cannot be met: an N:M that does not divide the inputs, a block that does not tile, nothing left."""
     for name, why in case.refusals.items():
         sentence, _, fix = why.removeprefix(f"{name}: ").partition("; ")
-        yield Finding("does_not_fit", name, sentence, fix or "leave it dense", {name: {"sparsity": 0.0}})
+        yield Finding("does_not_fit", name, sentence, fix or "leave it dense", {name: how(LayerPlan())})
 
 
 @lint_rule("channel_multiple")

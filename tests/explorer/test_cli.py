@@ -142,6 +142,31 @@ def test_prune_within_a_budget_measures_all_layers_together(say: Say, tmp_path: 
     assert Plan.read(tmp_path / "out" / "plan.json").layers
 
 
+def test_prune_within_a_size_takes_the_least_predicted_drop(say: Say, tmp_path: Path) -> None:
+    answer = say("prune", LENET, "--budget", "size<=0.5", *FEW, "--out", tmp_path / "out", "--json")
+    report = answer.json()
+    assert report["masked"]["storage"]["best"] <= 0.5 * report["dense"]["size_bytes"]
+    assert all(line.startswith("note: ") for line in answer.err.splitlines())
+
+
+def test_prune_by_an_allocation(say: Say, tmp_path: Path) -> None:
+    words = ("--allocation", "erk", "--sparsity", "0.8", *FEW, "--out", tmp_path / "erk", "--json")
+    report = say("prune", LENET, *words).json()
+    assert report["masked"]["sparsity"] == pytest.approx(0.8, abs=1e-4)
+    assert len({row["measured_sparsity"] for row in report["layers"]}) == 3
+    words = ("--allocation", "sensitivity", "--setting", "tolerance=0.05", *FEW, "--out", tmp_path / "own")
+    assert say("prune", LENET, *words).code == 0
+    assert Plan.read(tmp_path / "own" / "plan.json").layers
+
+
+def test_prune_notes_what_usually_goes_wrong(say: Say, tmp_path: Path) -> None:
+    answer = say("prune", LENET, "--sparsity", "0.5", *FEW, "--out", tmp_path / "out")
+    note = (
+        r"note: fc3: the last layer, which gives the answers, loses 50.0% of its weights; .* what helps: leave it dense"
+    )
+    assert re.search(note, answer.err)
+
+
 def test_prune_names_the_layers_that_stay_dense(say: Say, tmp_path: Path) -> None:
     answer = say("prune", LENET, "--granularity", "4:8", *FEW, "--out", tmp_path / "out", "--json")
     assert list(answer.json()["left_dense"]) == ["fc2", "fc3"]

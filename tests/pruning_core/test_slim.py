@@ -1,0 +1,65 @@
+"""Plans with structures on the sample models: masked, replayed, slimmed and exported answer alike."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import pruning_core as pc
+
+ROWS = [("vit_fashion", "head"), ("resnet_fashion", "output_channel"), ("mobilenet_fashion", "output_channel")]
+
+
+@pytest.mark.parametrize(("name", "granularity"), ROWS)
+def test_half_of_the_structures_leave_the_model(name: str, granularity: str, tmp_path: Path) -> None:
+    model, data = pc.load_model(name), pc.load_data("fashion_mnist").test.take(40)
+    plan, why_dense = pc.uniform_plan(model, pc.LayerPlan(sparsity=0.5, granularity=granularity))
+    assert "reaches the model output" in " ".join(why_dense.values())
+    pc.export(model, plan, tmp_path, data, formats=["slimmed_weights", "slimmed_script", "onnx", "report_json"])
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["slimmed"]["params"] < 0.8 * report["dense"]["params"]
+    assert report["slimmed"]["macs"] < 0.8 * report["dense"]["macs"]
+    assert report["slimmed"]["accuracy"] == report["masked"]["accuracy"]
+    assert report["certificate"]["masked_vs_slimmed_max_abs_diff"] < 1e-4
+    assert report["certificate"]["slimmed_vs_onnx_max_abs_diff"] < 1e-4
+    command = [sys.executable, "load_slimmed.py"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "granularity"), [*ROWS, ("resnet_fashion", "layer"), ("resnet_fashion", "input_channel")]
+)
+def test_the_workbench_measures_what_the_masked_copy_answers(name: str, granularity: str) -> None:
+    model, dataset = pc.load_model(name), pc.load_data("fashion_mnist")
+    sparsity = 1.0 if granularity == "layer" else 0.25
+    plan, _ = pc.uniform_plan(model, pc.LayerPlan(sparsity=sparsity, granularity=granularity))
+    bench = pc.Workbench(model, dataset, plan)
+    masked = pc.masked_copy(model, pc.masks_for(model, plan))
+    chunk = bench.reference.chunks[0]
+    with torch.inference_mode():
+        right = masked(dataset.validation.batch(chunk)).argmax(-1) == dataset.validation.labels(chunk)
+    found = bench.refine(seconds=0)
+    assert found.n == len(chunk)
+    assert found.accuracy == pytest.approx(float(right.float().mean()), abs=0.011)
+
+
+def test_two_wishes_for_one_group_are_refused() -> None:
+    model = pc.load_model("resnet_fashion")
+    plan = pc.plan_for(model).with_layers(
+        {
+            "conv1": {"sparsity": 0.5, "granularity": "output_channel"},
+            "layers.0.conv2": {"sparsity": 0.25, "granularity": "output_channel"},
+        }
+    )
+    with pytest.raises(pc.PruningError, match=r"layers\.0\.conv2: its channels are coupled with those of 'conv1'"):
+        pc.masks_for(model, plan)
+
+
+def test_a_plan_without_structures_cannot_be_slimmed() -> None:
+    model = pc.load_model("lenet_300_100")
+    plan, _ = pc.uniform_plan(model, pc.LayerPlan(sparsity=0.5))
+    with pytest.raises(pc.PruningError, match="removes no whole channel"):
+        pc.slim(plan, model)

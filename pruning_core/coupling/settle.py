@@ -24,8 +24,8 @@ def settle(ctx: Context) -> None:
         _settle_grouped(ctx, grouped)
     for _ in range(_ROUNDS):
         before = ctx.labels.parent.copy()
+        _settle_deferred(ctx)  # first: a table (tokens, size) alone would keep its tokens
         _make_boxes(ctx)
-        _settle_deferred(ctx)
         if np.array_equal(before, ctx.labels.parent):
             break
     for labels, dims, reason in ctx.constant_dims:

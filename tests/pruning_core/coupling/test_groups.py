@@ -244,6 +244,29 @@ def test_one_head_prunes_its_dimensions():
     assert groups(found) == expected | width()
 
 
+class Rotated(nn.Module):
+    """Query and key times a table over the dimensions of a head, as in rotary positions (arXiv:2104.09864)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.proj = nn.Linear(5, 12), nn.Linear(5, 12), nn.Linear(5, 12), nn.Linear(12, 3)
+        self.register_buffer("table", torch.randn(7, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (layer(x).view(-1, 7, 4, 3).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        y = F.scaled_dot_product_attention(q * self.table, k * self.table, v)
+        return self.proj(y.transpose(1, 2).flatten(2)).mean(1)
+
+
+def test_a_table_over_head_dimensions_follows_only_these():
+    heads = units(4, *(of(f"{n}.weight", 0, 1, 2, step=3) for n in "qkv"), of("proj.weight", 0, 1, 2, dim=1, step=3))
+    assert groups(coupled(Rotated(), TOKENS)) == heads
+    every = (0, 3, 6, 9)
+    scores = units(3, of("q.weight", *every), of("k.weight", *every), of("table", dim=1))
+    values = units(3, of("v.weight", *every), of("proj.weight", *every, dim=1))
+    assert groups(coupled(Rotated(), TOKENS, options=DIMENSION)) == scores | values
+
+
 class Packed(nn.Module):
     """Attention written with matmul and softmax over one packed projection."""
 
@@ -285,6 +308,15 @@ def test_linear_attention_that_is_not_zero_without_a_channel_stays():
     found = coupled(*hard("elu_attention"))
     assert groups(found) == set()
     assert reasons(found, "q.weight", 0) == {"aten.matmul sums values that are not zero where a channel is removed"}
+
+
+def test_a_class_token_shares_the_channels_of_the_patches():
+    net = Net(
+        lambda m, x: m.fc(m.norm(torch.cat([m.token.expand(x.shape[0], -1, -1), m.a(x)], 1))[:, 0]),
+        a=nn.Linear(5, 6), token=torch.randn(1, 1, 6), norm=nn.LayerNorm(6), fc=nn.Linear(6, 3),
+    )  # fmt: skip
+    expected = units(6, of("token", dim=2), of("a.weight"), of("fc.weight", dim=1))
+    assert groups(coupled(net, TOKENS, options=THROUGH)) == expected
 
 
 NORMS = [nn.LayerNorm(6), nn.RMSNorm(6), nn.GroupNorm(1, 6)]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import fx, nn
 
 from pruning_core.coupling import Coupling
@@ -14,7 +15,7 @@ from pruning_core.slimming.compare import Inputs, difference
 from pruning_core.slimming.own_module import slim_module
 from pruning_core.slimming.rewrite import slim_graph
 from pruning_core.slimming.sites import Living, refused
-from pruning_core.slimming.tensors import IntArray, state_of, with_packed
+from pruning_core.slimming.tensors import IntArray, parameters_of, state_of, with_packed
 
 TOLERANCE = 1e-4  # of the largest output: rounding in another order of summation
 
@@ -36,13 +37,13 @@ class Slimmed:
 def slim(model: Model, coupling: Coupling, removed: IntArray, masked: nn.Module, batches: Iterable[Inputs]) -> Slimmed:
     """Return `model` without the groups `removed`, with the values of `masked`, which has zeros there.
 
-    `masked` is a masked copy of the module, or a `living_graph`; `batches` are real inputs where there are any. Refused
-    where nothing would get smaller, and where the answers differ by more than `TOLERANCE` of the largest output.
+    `masked` is a masked copy of the module, or a `living_graph`; `batches` are real inputs, without any the example
+    inputs and noise. Refused where nothing would get smaller, and where answers differ by more than `TOLERANCE`.
     """
-    state, checked = with_packed(state_of(masked), coupling, model.module), list(batches) or [model.example_inputs]
+    state, checked = with_packed(state_of(masked), coupling, model.module), list(batches) or examples(model)
     graph = slim_graph(coupling, removed, state)
-    before, after = params_of(coupling.module), params_of(graph)
-    if after >= before:
+    before = sum(parameter.numel() for parameter in parameters_of(coupling))
+    if params_of(graph) >= before:
         raise PlanError(
             f"'{model.name}' would keep all its {before} parameters: no whole channel or head is removed; choose a "
             "structured granularity and a sparsity above zero"
@@ -60,6 +61,14 @@ def slim(model: Model, coupling: Coupling, removed: IntArray, masked: nn.Module,
     return Slimmed(module, kind, graph, params_of(module), macs, found, scale, samples)
 
 
+def examples(model: Model) -> list[Inputs]:
+    """Return what stands in for data: the example inputs, which may all be zero, and noise of their shapes."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = model.example_inputs
+    noise = (torch.randn(x.shape, generator=generator, dtype=x.dtype) if x.is_floating_point() else x for x in inputs)
+    return [inputs, tuple(noise)]
+
+
 def params_of(module: nn.Module) -> int:
     """Count the elements of all parameters; tied ones once."""
     return sum(parameter.numel() for parameter in module.parameters())
@@ -70,7 +79,9 @@ def _macs(model: Model, coupling: Coupling, removed: IntArray, graph: fx.GraphMo
     try:
         shapes, macs = shapes_and_macs(graph, model.example_inputs)
     except RuntimeError as error:
-        raise CannotRemove(f"'{model.name}' cannot run without these channels: {str(error).splitlines()[0]}") from None
+        told = str(error).splitlines()
+        where = next((line for line in told if line.startswith("While executing")), told[0])
+        raise CannotRemove(f"'{model.name}' cannot run without these channels: {where[:200]}") from None
     living = Living(coupling, removed)
     for node in coupling.module.graph.nodes:
         results = living.results(node)

@@ -41,6 +41,12 @@ def stored_tensors(coupling: Coupling, state: State) -> dict[str, Tensor]:
     return found
 
 
+def parameters_of(coupling: Coupling) -> list[nn.Parameter]:
+    """Return the parameters that the coupling's graph reads, tied ones once."""
+    unique = {id(tensor): tensor for tensor in stored_tensors(coupling, {}).values()}
+    return [tensor for tensor in unique.values() if isinstance(tensor, nn.Parameter)]
+
+
 def stored_lines(coupling: Coupling, removed: IntArray) -> dict[str, Lines]:
     """Return what lives of the tensors that the coupling's graph reads and that lose something, by dotted name.
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from pruning_core.coupling import Coupling, Options, couple
 from pruning_core.model import Model
 from pruning_core.onnx_export import largest_difference, to_onnx
-from pruning_core.slimming import living_graph, slim
+from pruning_core.slimming import living_graph, slim, slim_graph
 from pruning_core.slimming.compare import difference, tensors
+from pruning_core.slimming.tensors import parameters_of
 from tests.benchmarks.common import machine
 from tests.removals import families, masked_module, weakest
 from tests.zoo import ZOO, Entry
@@ -56,12 +56,9 @@ def describe(coupling: Coupling) -> dict[str, Any]:
 
 def prunable(coupling: Coupling) -> float:
     """Return the share of parameters that goes when one group of each family is left."""
-    total = left = 0
-    lines = coupling.stored_lines(weakest(coupling, 1.0))
-    for name, parameter in coupling.module.named_parameters():
-        total += parameter.numel()
-        kept = [int(line.sum()) for line in lines[name]] if name in lines else parameter.shape
-        left += int(np.prod(kept))
+    removed = weakest(coupling, 1.0)
+    total = sum(parameter.numel() for parameter in parameters_of(coupling))
+    left = sum(parameter.numel() for parameter in slim_graph(coupling, removed).parameters())
     return 1 - left / total
 
 

@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from pruning_core.errors import ExportError, PlanError
+from pruning_core.errors import CannotRemove, ExportError, PlanError
 from pruning_core.model import Model
 from pruning_core.onnx_export import largest_difference, to_onnx
 from pruning_core.slimming import TOLERANCE, living_graph, slim
+from pruning_core.slimming.sizes import REWRITES
 from pruning_core.slimming.tensors import state_of
 from tests.pruning_core.coupling.nets import NETS, Net
 from tests.pruning_core.slimming.equal import THROUGH_NORMS, batches_of, coupled, groups_of
@@ -45,7 +46,7 @@ def test_values_are_those_of_the_masked_module() -> None:
     masked[3].weight.data[:, ::2] = 0  # single weights as well
     found = slim(Model("net", net, (IMAGE,)), coupling, removed, masked, [])
     assert torch.equal(found.module[3].weight, masked[3].weight[:, 64:])  # type: ignore[index]
-    assert found.samples == 2  # the example inputs
+    assert found.samples == 4  # the example inputs, and noise
 
 
 def test_a_forward_that_holds_sizes_becomes_a_graph() -> None:
@@ -63,6 +64,40 @@ def test_nothing_removed_is_refused() -> None:
     coupling = coupled(net, IMAGE)
     with pytest.raises(PlanError, match="keep all its 5354 parameters: no whole channel"):
         slim(Model("net", net, (IMAGE,)), coupling, np.zeros(0, dtype=np.int64), net, [])
+
+
+def test_nothing_removed_is_refused_where_weights_are_packed() -> None:
+    net, shapes = NETS["decoder"]
+    inputs = tuple(torch.randn(2, *shape) for shape in shapes)
+    coupling = coupled(net, *inputs)
+    count = sum(parameter.numel() for parameter in net.parameters())
+    with pytest.raises(PlanError, match=f"all its {count} parameters"):
+        slim(Model("net", net, inputs), coupling, np.zeros(0, dtype=np.int64), net, [])
+
+
+def test_examples_that_are_zero_prove_nothing_so_noise_does() -> None:
+    net = nn.Sequential(nn.Linear(5, 8, bias=False), nn.ReLU(), nn.Linear(8, 3, bias=False))
+    coupling = coupled(net, ROW)
+    with pytest.raises(ExportError, match="differently"):
+        slim(Model("net", net, (torch.zeros_like(ROW),)), coupling, groups_of(coupling, "0.weight", 1), net, [])
+
+
+def test_a_number_that_was_forgotten_names_its_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = small_net()
+    coupling = coupled(net, IMAGE)
+    removed = groups_of(coupling, "0.weight", 1)
+    monkeypatch.setitem(REWRITES, "view", lambda site: None)
+    with pytest.raises(CannotRemove, match="'net' cannot run without these channels: While executing %view"):
+        slim(Model("net", net, (IMAGE,)), coupling, removed, masked_module(net, coupling, removed), [])
+
+
+def test_a_shape_that_is_not_the_coupling_s_names_its_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net(lambda m, x: m.b(m.a(x)).flatten(1) + m.a(x)[:, :4].mean(), a=nn.Conv2d(3, 6, 1), b=nn.Conv2d(6, 2, 1))
+    coupling = coupled(net, IMAGE, options=THROUGH_NORMS)
+    removed = groups_of(coupling, "a.weight", 0)
+    monkeypatch.setitem(REWRITES, "slice", lambda site: None)
+    with pytest.raises(CannotRemove, match=r"aten.slice.Tensor \(slice_\d\): its result has shape"):
+        slim(Model("net", net, (IMAGE,)), coupling, removed, masked_module(net, coupling, removed), [])
 
 
 def test_another_answer_than_the_masked_one_is_refused() -> None:

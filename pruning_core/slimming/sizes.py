@@ -161,13 +161,6 @@ def split(site: Site) -> None:
         site.becomes(torch.ops.aten.split_with_sizes.default, site.source, sizes, dim)
 
 
-@rewrites("unbind")
-def unbind(site: Site) -> None:
-    """The number of results is part of the graph."""
-    if is_thin(site.entering[site["dim"]]):
-        raise site.refused("it makes one result of each channel")
-
-
 @rewrites("pad", "constant_pad_nd")
 def pad(site: Site) -> None:
     """Amounts along channels: what lives of the padding."""
@@ -190,21 +183,6 @@ def index_select(site: Site) -> None:
     if index.op != "get_attr":
         raise site.refused("its index is computed, and the dimension would shrink")
     _take(site, site["dim"], site.tensors[str(index.target)])
-
-
-@rewrites("index")
-def index(site: Site) -> None:
-    """Constant positions along a dimension that shrinks are out of reach."""
-    if any(is_thin(line) for line, chosen in zip(site.entering, site["indices"], strict=False) if chosen is not None):
-        raise site.refused("it picks by position along a dimension that would shrink")
-
-
-@rewrites("roll")
-def roll(site: Site) -> None:
-    """A rotation is one of all channels or of none."""
-    entering = site.entering
-    if any(is_thin(entering[dim]) for dim in site["dims"] or range(len(entering))):
-        raise site.refused("it rotates a dimension that would shrink")
 
 
 def _take(site: Site, dim: int, chosen: Tensor) -> None:

@@ -32,9 +32,7 @@ def at_sparsity(problem: Problem, sparsity: float) -> Allocation:
     before, after = dict.fromkeys(rows(problem), 0.0), levels_within(problem, high)
     if not reaches(after):
         most = _removed(problem, after) / max(1, total)
-        raise PlanError(
-            f"the measured levels reach a sparsity of {most:.4g}; {sparsity:g} needs higher ones"
-        )
+        raise PlanError(f"the measured levels reach a sparsity of {most:.4g}; {sparsity:g} needs higher ones")
     if reaches(levels := levels_within(problem, low)):
         after, high = levels, low
     while high - low > CLOSE:

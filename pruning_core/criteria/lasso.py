@@ -34,8 +34,8 @@ class _Path:
         self.coefficients = torch.zeros(n, dtype=torch.float64)
         self.signs, self.strengths = torch.zeros_like(self.coefficients), torch.zeros_like(self.coefficients)
         self.inverse = torch.zeros_like(self.products)  # rows and columns of zero coefficients are zero
-        self.seen = products.diagonal() <= 0  # channels that add nothing never enter
-        self.barred = self.seen.clone()
+        self.dead = products.diagonal() <= 0  # channels that add nothing never enter
+        self.seen = self.dead.clone()
         if self.strength > self.ridge:
             self._enter(int(self.unexplained.abs().argmax()))
 
@@ -53,7 +53,6 @@ class _Path:
         self.coefficients += step * slopes
         self.unexplained -= step * change
         self.strength -= step
-        self.barred = self.products.diagonal() <= self.ridge
         if float(leave.min()) < float(entry.min()):
             self._leave(int(leave.argmin()))
         elif self.strength > 0:
@@ -63,7 +62,7 @@ class _Path:
         """Return how far the strength falls until each other channel's |unexplained| meets it, (n,)."""
         up = torch.where(change < 1, (self.strength - self.unexplained) / (1 - change), torch.inf)
         down = torch.where(change > -1, (self.strength + self.unexplained) / (1 + change), torch.inf)
-        return torch.minimum(up, down).clamp(min=0).masked_fill((self.signs != 0) | self.barred, torch.inf)
+        return torch.minimum(up, down).clamp(min=0).masked_fill((self.signs != 0) | self.dead, torch.inf)
 
     def _until_exit(self, slopes: Tensor) -> Tensor:
         """Return how far the strength falls until each coefficient is zero again, (n,)."""
@@ -84,4 +83,3 @@ class _Path:
         self.inverse.addr_(column, column, alpha=-1 / float(column[channel]))
         self.inverse[channel], self.inverse[:, channel] = 0.0, 0.0
         self.coefficients[channel], self.signs[channel] = 0.0, 0.0
-        self.barred[channel] = True  # it does not come back at once, for rounding alone

@@ -11,9 +11,9 @@ from torch import Tensor, fx
 
 from pruning_core.coupling import Coupling
 from pruning_core.layers import operator
-from pruning_core.slimming.sizes import groups_left
 from pruning_core.slimming.rewrite import copied
 from pruning_core.slimming.sites import Living, Site, is_thin, living
+from pruning_core.slimming.sizes import groups_left
 from pruning_core.slimming.tensors import IntArray, State, graph_module, masked, stored_lines, stored_tensors
 
 _select = torch.ops.aten.index_select.default

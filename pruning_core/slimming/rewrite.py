@@ -9,8 +9,8 @@ from torch.fx.node import Argument
 
 from pruning_core.coupling import Coupling
 from pruning_core.layers import operator
-from pruning_core.slimming.sizes import REWRITES
 from pruning_core.slimming.sites import Living, Site
+from pruning_core.slimming.sizes import REWRITES
 from pruning_core.slimming.tensors import IntArray, State, graph_module, smaller, stored_lines, stored_tensors
 
 

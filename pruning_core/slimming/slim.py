@@ -48,7 +48,7 @@ def slim(model: Model, coupling: Coupling, removed: IntArray, masked: nn.Module,
             f"'{model.name}' would keep all its {before} parameters: no whole channel or head is removed; choose a "
             "structured granularity and a sparsity above zero"
         )
-    macs = _macs(model, coupling, removed, graph)
+    macs = _checked_macs(model, coupling, removed, graph)
     own = slim_module(model.module, coupling, removed, graph, checked, state)
     module: nn.Module = graph if own is None else own
     found, scale, samples = difference(module, masked, checked)
@@ -74,7 +74,7 @@ def params_of(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _macs(model: Model, coupling: Coupling, removed: IntArray, graph: fx.GraphModule) -> int:
+def _checked_macs(model: Model, coupling: Coupling, removed: IntArray, graph: fx.GraphModule) -> int:
     """Run the graph once: count its multiply-accumulates, and hold every result's shape against the coupling's."""
     try:
         shapes, macs = shapes_and_macs(graph, model.example_inputs)

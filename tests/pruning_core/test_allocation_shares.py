@@ -192,9 +192,7 @@ def test_coupled_channels_have_one_share_and_a_held_layer_holds_its_row() -> Non
 def test_what_an_allocation_cannot_do_is_refused() -> None:
     pattern = Problem(small(), wish=LayerPlan(granularity="n_m", settings={"n": 2, "m": 4}))
     for name in ("global", "lamp", "erk", "erdos_renyi"):
-        with pytest.raises(
-            PlanError, match=f"{name} gives each layer a sparsity of its own, n_m removes"
-        ):
+        with pytest.raises(PlanError, match=f"{name} gives each layer a sparsity of its own, n_m removes"):
             allocate(name, pattern)
         with pytest.raises(PlanError, match=f"b: {name} follows its rule alone; sensitivity and budget take"):
             allocate(name, Problem(small(), maximum={"b": 0.5}))

@@ -240,7 +240,9 @@ def test_moments_of_outputs_are_those_of_all_positions(
 
 def test_a_large_mean_costs_the_covariance_no_digits() -> None:
     layer = nn.Linear(1, 2, bias=True)
-    layer.weight.data, layer.bias.data = torch.tensor([[1.0], [2.0]]), torch.full((2,), 1e4)
-    inputs = np.array([[0.0], [1.0], [2.0], [3.0]], np.float32)
+    layer.weight.data, layer.bias.data = torch.tensor([[1.0], [2.0]]), torch.full((2,), 1e9)
+    inputs = np.array([[0], [64], [128], [192]], np.float32)  # single precision steps by 64 there
     found = collect(traced(layer, 1), EvalData("toy", "calibration", inputs, None), ["output_covariance"], batch_size=3)
-    torch.testing.assert_close(found["weight"].output_covariance, torch.tensor([[1.25, 2.5], [2.5, 5]]).double())
+    torch.testing.assert_close(
+        found["weight"].output_covariance, 64**2 * torch.tensor([[1.25, 2.5], [2.5, 5]]).double()
+    )

@@ -43,6 +43,15 @@ def test_strengths_are_those_at_which_coefficients_die(seed: int) -> None:
             assert lasso(products, strength * stronger)[channel] == 0
 
 
+@pytest.mark.parametrize("seed", [336, 186, 383])  # of 400, those whose path changes most when nothing may leave
+def test_a_coefficient_that_becomes_zero_on_the_way_leaves(seed: int) -> None:
+    outputs = torch.randn(5, 4, generator=torch.Generator().manual_seed(seed))
+    products = (outputs.T @ outputs).double()
+    for channel, strength in enumerate(lasso_strengths(products).tolist()):
+        assert lasso(products, strength * 0.999)[channel] != 0
+        assert lasso(products, strength * 1.001)[channel] == 0
+
+
 def test_independent_channels_die_at_their_own_energy() -> None:
     strengths = lasso_strengths(torch.diag(torch.tensor([3.0, 0.0, 1.0, 7.0])).double())
     torch.testing.assert_close(strengths, torch.tensor([3.0, 0, 1, 7]).double(), rtol=1e-5, atol=0)

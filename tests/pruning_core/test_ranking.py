@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning_core import masks, ranking
+from pruning_core import masks, statistics
 from pruning_core.apply import masks_for
 from pruning_core.criteria import CRITERIA
 from pruning_core.criteria.seam import Criterion
@@ -19,7 +19,7 @@ from pruning_core.errors import CriterionError, GranularityError, PlanError, Pru
 from pruning_core.granularities import GRANULARITIES
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan
-from pruning_core.ranking import Ranking, refuses
+from pruning_core.ranking import Ranking, cache, refuses
 
 torch.set_num_threads(1)
 
@@ -130,32 +130,32 @@ def test_sessions_that_ask_at_once_wait_for_one_computation(model: Model, calls:
 
 def test_statistics_are_collected_in_one_pass(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[object] = []
-    collect = ranking.statistics.collect
+    collect = statistics.collect
 
     def counted(*args: object) -> object:
         passes.append(args)
         return collect(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ranking.statistics, "collect", counted)
+    monkeypatch.setattr(statistics, "collect", counted)
     known = Ranking(model, data())
     for name in ("conv", "fc1", "fc2"):
         known.mask(name, LayerPlan(sparsity=0.5, criterion="wanda"))
     assert len(passes) == 1
 
 
-def test_the_cache_is_bounded_and_keeps_what_was_used_last(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranking, "CACHE_BYTES", 2 * 400)
-    known, computed = Ranking(model), []
+def test_the_cache_is_bounded_and_keeps_what_was_used_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "CACHE_BYTES", 2 * 400)
+    known, computed = cache.Cache(), []
 
     def ask(key: str) -> None:
-        known._cached(key, lambda: computed.append(key) or torch.zeros(100))  # type: ignore[func-returns-value]
+        known.get(key, lambda: computed.append(key) or torch.zeros(100))  # type: ignore[func-returns-value]
 
     for key in "abaca":
         ask(key)
     assert computed == ["a", "b", "c"]  # b went for c, since a was used after it
     ask("b")
     assert computed[-1] == "b"
-    assert sum(tensor.nbytes for tensor in known._cache.values()) <= ranking.CACHE_BYTES
+    assert known.n_bytes <= cache.CACHE_BYTES
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])

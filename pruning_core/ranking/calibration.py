@@ -1,0 +1,44 @@
+"""`Calibration`: the calibration data, and what was observed of the layers on it, each collected once."""
+
+from collections.abc import Mapping
+from threading import Lock
+
+from pruning_core import statistics
+from pruning_core.criteria import ONE_LAYER_AT_A_TIME, STATISTICS, WITH_TARGETS, WITHOUT_DATA
+from pruning_core.criteria.seam import Criterion
+from pruning_core.data import EvalData
+from pruning_core.errors import CriterionError
+from pruning_core.graph import ModelGraph
+from pruning_core.statistics import LayerStatistics
+
+
+class Calibration:
+    """What criteria know of a model besides its weights; `data` may be None."""
+
+    def __init__(self, graph: ModelGraph, data: EvalData | None) -> None:
+        self.graph, self.data = graph, data
+        self._found: dict[tuple[frozenset[str], str | None], dict[str, LayerStatistics]] = {}
+        self._collecting = Lock()
+
+    def statistics(self, needs: frozenset[str], layer: str | None = None) -> Mapping[str, LayerStatistics]:
+        """Return the statistics `needs` of every layer, collected in one pass over the data.
+
+        What is too large or too slow for all layers at once is collected for `layer` alone.
+        """
+        only = layer if needs & ONE_LAYER_AT_A_TIME else None
+        with self._collecting:
+            if (needs, only) not in self._found:
+                layers = None if only is None else [only]
+                self._found[needs, only] = statistics.collect(self.graph, self.data, needs, layers)
+            return self._found[needs, only]
+
+    def check(self, name: str, criterion: Criterion) -> None:
+        """Refuse a criterion that lacks what it needs on layer `name`, before anything is computed."""
+        needs, data = criterion.needs, self.data
+        if "bn_scale" in needs and self.graph.layer(name).batch_norm is None:
+            raise CriterionError(f"{name}: {criterion.name} needs {STATISTICS['bn_scale']}; l1 works everywhere")
+        if needs - WITHOUT_DATA and data is None:
+            raise CriterionError(f"{name}: {criterion.name} needs calibration data; l1 and l2 work without data")
+        if needs & WITH_TARGETS and data is not None and data.targets is None:
+            lacking = STATISTICS[min(needs & WITH_TARGETS)]
+            raise CriterionError(f"{name}: {criterion.name} needs {lacking}; data '{data.name}' has none")

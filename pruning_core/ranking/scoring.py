@@ -1,0 +1,86 @@
+"""`Scoring`: the scores of the blocks of one layer, or of the coupled units of its row, as a wish asks for them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pruning_core import masks
+from pruning_core.coupling.units import Units
+from pruning_core.criteria import CRITERIA, split_settings
+from pruning_core.errors import CriterionError, PlanError, UnknownName
+from pruning_core.granularities import GRANULARITIES, Layout
+from pruning_core.model import Model
+from pruning_core.plan import LayerPlan
+from pruning_core.ranking.calibration import Calibration
+from pruning_core.statistics import LayerStatistics
+
+
+class Scoring:
+    """How wishes cut and score the layers of a model; keeps nothing."""
+
+    def __init__(self, model: Model, calibration: Calibration) -> None:
+        self.model, self.calibration = model, calibration
+
+    def layout(self, name: str, wish: LayerPlan) -> Layout | Units:
+        """Return how the wish cuts layer `name`; a shape that does not fit is refused with the layer's name."""
+        layer = self.model.graph.layer(name)
+        try:
+            settings, _ = split_settings(wish.granularity, wish.criterion, wish.settings)
+            member = GRANULARITIES[wish.granularity]
+            if member.structure is None:
+                return member.layout(layer.weight_shape, **settings)
+            return self.model.rows.units(name, member.structure)
+        except (PlanError, UnknownName) as error:
+            raise type(error)(f"{name}: {error}") from None
+
+    def check(self, name: str, wish: LayerPlan) -> None:
+        """Refuse a criterion that lacks what it needs or has no meaning here, before anything is computed."""
+        self.calibration.check(name, CRITERIA[wish.criterion])
+        self._check_unit(name, wish)
+
+    def _check_unit(self, name: str, wish: LayerPlan) -> None:
+        """Refuse a granularity that cuts finer than what the criterion tells apart: its blocks would score alike."""
+        unit, layout = CRITERIA[wish.criterion].unit, self.layout(name, wish)
+        if isinstance(layout, Units):
+            told_apart = "input" if layout.structure == "input" else "output"  # a branch: all outputs of its layers
+        else:
+            whole = layout.view == layout.weight_shape and layout.block[0] == 1 and layout.block[1:] == layout.view[1:]
+            told_apart = "output" if whole else ""
+        if unit not in ("weight", told_apart):
+            works = "output_channel or row" if unit == "output" else "input_channel"
+            raise CriterionError(
+                f"{name}: {wish.criterion} scores whole {unit}s, so {wish.granularity} would choose by position; "
+                f"{works} fits it"
+            )
+
+    def scores(self, name: str, wish: LayerPlan) -> Tensor:
+        """Return the block scores (arenas, blocks) of layer `name`; larger = keep."""
+        criterion = CRITERIA[wish.criterion]
+        _, settings = split_settings(wish.granularity, wish.criterion, wish.settings)
+        try:
+            sums = self._sums(name, wish, settings)
+            return criterion.finish(sums) if criterion.finish else sums
+        except CriterionError as error:
+            raise CriterionError(f"{name}: {error}") from None
+
+    def _sums(self, name: str, wish: LayerPlan, settings: dict[str, Any]) -> Tensor:
+        layout = self.layout(name, wish)
+        if isinstance(layout, Units):
+            return layout.pool({member: self._of_weights(member, wish, settings) for member in layout.members})
+        scores = self._of_weights(name, wish, settings)
+        if layout.choose:
+            scores = layout.choose(scores, self._weights_like(layout.weight_shape))
+        return masks.pool(scores, layout)
+
+    def _of_weights(self, name: str, wish: LayerPlan, settings: dict[str, Any]) -> Tensor:
+        """Return the scores of the single weights of layer `name`, (out, in, *kernel)."""
+        criterion = CRITERIA[wish.criterion]
+        known = self.calibration.statistics(criterion.needs, name)[name] if criterion.needs else None
+        with torch.no_grad():
+            return criterion.score(self.model.graph.weight(name), known or LayerStatistics(layer=name), **settings)
+
+    def _weights_like(self, shape: tuple[int, ...]) -> list[Tensor]:
+        """Return the weights of all layers with the same kernel."""
+        graph = self.model.graph
+        return [graph.weight(layer.name) for layer in graph.layers if layer.weight_shape[2:] == shape[2:]]

@@ -1,0 +1,26 @@
+"""Plans to start from: an empty one, and one with the same wish for all layers that it fits."""
+
+from pruning_core.errors import PlanError
+from pruning_core.model import Model
+from pruning_core.plan import LayerPlan, ModelId, Plan
+from pruning_core.ranking import Ranking, why_not
+
+
+def plan_for(model: Model, **fields: object) -> Plan:
+    """Return an empty plan made for `model`."""
+    return Plan(model=ModelId(name=model.name, sha256=model.sha256), **fields)  # type: ignore[arg-type]
+
+
+def uniform_plan(
+    model: Model, wish: LayerPlan, scope: str = "layer", ranking: Ranking | None = None
+) -> tuple[Plan, dict[str, str]]:
+    """Return a plan with the same wish for every layer that it fits, and why each other layer stays dense."""
+    ranking = ranking or Ranking(model)
+    if not model.graph.layers:
+        raise PlanError(f"'{model.name}' has no prunable layer")
+    refusals = {layer.name: why_not(ranking, layer.name, wish) for layer in model.graph.layers}
+    why_dense = {name: str(error) for name, error in refusals.items() if error}
+    if len(why_dense) == len(refusals):
+        raise next(error for error in refusals.values() if error)
+    fitting = {name: wish.model_dump() for name, error in refusals.items() if not error}
+    return plan_for(model, scope=scope).with_layers(fitting), why_dense

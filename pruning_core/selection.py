@@ -116,7 +116,7 @@ def by_global_threshold(
     """
     if not wishes:
         return {}
-    _check_comparable(wishes)
+    check_comparable(wishes)
     scores = {name: per_weight(ranking, name, wish) for name, wish in wishes.items()}
     sizes = torch.cat([ranking.layout(name, wish).block_sizes for name, wish in wishes.items()])
     weakest_first = torch.sort(torch.cat(list(scores.values())), descending=True, stable=True).indices.flip(0)
@@ -155,7 +155,7 @@ def _share_below(name: str, scores: Tensor, bound: float) -> float:
     return n_below / n
 
 
-def _check_comparable(wishes: Wishes) -> None:
+def check_comparable(wishes: Wishes) -> None:
     """Refuse layers that are scored by different criteria: their scores have no common threshold."""
     first, *others = wishes.items()
     for name, wish in others:

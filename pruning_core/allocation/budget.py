@@ -84,7 +84,7 @@ def _counted_within(grid: Grid, limit: int, counted: int) -> Allocation | None:
 
 def _out_of_reach(grid: Grid, limit: int) -> str:
     problem, unit = grid.problem, grid.cost.unit
-    wishes = {row.layer: problem.wish_at(row.sparsities[-1]) for row in grid.rows if row.sparsities[-1] > 0}
+    wishes = {row.layer: problem.wish_at(row.sparsities[-1], row.layer) for row in grid.rows if row.sparsities[-1] > 0}
     least = grid.cost(problem, problem.planned(wishes))
     return (
         f"no plan on the measured levels has at most {limit:,} {unit}; the least is {least:,}, so raise the budget or "

@@ -88,10 +88,11 @@ def macs(problem: Problem, plan: Plan) -> int:
 
 
 def _no_latency(problem: Problem) -> str | None:
-    if GRANULARITIES[problem.wish.granularity].structure is not None:
+    names = dict.fromkeys(problem.wish_at(0.0, name).granularity for name in problem.free)
+    if any(GRANULARITIES[name].structure is not None for name in names):
         return None
     return (
-        f"latency does not fall with {problem.wish.granularity}: its weights are zeros in place and are multiplied all "
+        f"latency does not fall with {' and '.join(names)}: its weights are zeros in place and are multiplied all "
         "the same; output_channel and other structures make layers smaller"
     )
 

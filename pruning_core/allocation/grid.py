@@ -68,7 +68,7 @@ class Grid:
         """Return the plan of a choice."""
         problem = self.problem
         chosen = {row.layer: row.sparsities[option] for row, option in zip(cells, choice.options, strict=True)}
-        wishes = {name: problem.wish_at(level) for name, level in chosen.items() if level > 0}
+        wishes = {name: problem.wish_at(level, name) for name, level in chosen.items() if level > 0}
         why_dense = left_out(problem) | {row.layer: _why_dense(row) for row in cells if chosen[row.layer] == 0}
         return predicted(problem, Allocation(problem.planned(wishes), why_dense))
 
@@ -85,7 +85,7 @@ def _cells(problem: Problem, cost: Cost, curve: Curve) -> Cells:
             f"{curve.layer}: no measured level lies from {least:g} to {most:g}; there are "
             f"{', '.join(f'{level:g}' for level in curve.sparsities)}"
         )
-    wishes = [{} if level == 0 else {curve.layer: problem.wish_at(level)} for level in levels]
+    wishes = [{} if level == 0 else {curve.layer: problem.wish_at(level, curve.layer)} for level in levels]
     costs = tuple(cost(problem, problem.planned(wish)) for wish in wishes)
     return Cells(curve.layer, tuple(levels), costs, tuple(round(curve.loss_at(level) * EXACT) for level in levels))
 

@@ -1,7 +1,7 @@
 """What every allocation is told: model, data, wish, the present plan; and what it may ask for, computed once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from pruning_core.metrics import METRICS, Measurement
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan
 from pruning_core.ranking import Ranking, why_not
-from pruning_core.sensitivity.cells import Sweep
+from pruning_core.sensitivity.cells import Sweep, merged
 from pruning_core.sensitivity.sweep import DEFAULT_LEVELS, Progress, Request, sweep
 
 LEVELS = (*DEFAULT_LEVELS, 0.95, 0.98)
@@ -27,6 +27,7 @@ LEVELS = (*DEFAULT_LEVELS, 0.95, 0.98)
 class Problem:
     """What every allocation is told; `wish` says how layers are cut and scored (its sparsity is not read).
 
+    `ways` are the wishes of layers that are cut or scored in another way; an allocation changes their sparsity alone.
     `plan` is the present one: its locked layers, and those in `overrides` (set by hand), keep their present wish.
     """
 
@@ -43,12 +44,15 @@ class Problem:
     minimum: Mapping[str, float] = field(default_factory=dict)  # layer -> least sparsity
     maximum: Mapping[str, float] = field(default_factory=dict)  # layer -> largest sparsity
     least_gain: float = 0.0  # layers that can save less than this share of the model's whole stay dense
-    measured: Sweep | None = None  # a sweep of the same wish that is there already
+    ways: Mapping[str, LayerPlan] = field(default_factory=dict)  # layer -> its wish, where that is not `wish`
+    measured: Sweep | None = None  # a sweep of the same wishes that is there already
+    ranked: Ranking | None = None  # scores and ranks that are there already
+    on_plan: Callable[[Measurement], None] = lambda _: None  # told the joint drop of each plan that was measured
 
     @cached_property
     def ranking(self) -> Ranking:
         """Scores and ranks, shared by all that is tried."""
-        return Ranking(self.model, self.dataset.calibration if self.dataset else None)
+        return self.ranked or Ranking(self.model, self.dataset.calibration if self.dataset else None)
 
     @cached_property
     def validation(self) -> EvalData:
@@ -64,9 +68,29 @@ class Problem:
         """Each layer alone at each level, measured once."""
         if self.measured is not None:
             return self.measured
-        wish = self.wish
-        request = Request(wish.granularity, wish.criterion, self.levels, settings=dict(wish.settings))
-        hooks: dict[str, Any] = {"on_progress": self.on_progress, "cancelled": self.cancelled}
+        requests, found = self.requests(), list[Sweep]()
+        for i, request in enumerate(requests):
+            found.append(self._swept(request, i, len(requests)))
+        return merged(found)
+
+    def requests(self) -> tuple[Request, ...]:
+        """Return the sweeps that measure every layer as it is cut and scored, one for each way."""
+        layers: dict[str, list[str]] = {}
+        requests: dict[str, Request] = {}
+        for name in self.model.graph.by_name:
+            wish = self.wish_at(0.0, name)
+            request = Request(wish.granularity, wish.criterion, self.levels, settings=dict(wish.settings))
+            layers.setdefault(repr(request), []).append(name)
+            requests[repr(request)] = request
+        if len(requests) == 1:
+            return tuple(requests.values())
+        return tuple(replace(request, layers=tuple(layers[way])) for way, request in requests.items())
+
+    def _swept(self, request: Request, before: int, n_sweeps: int) -> Sweep:
+        def note(progress: Progress) -> None:
+            self.on_progress(replace(progress, share=(before + progress.share) / n_sweeps))
+
+        hooks: dict[str, Any] = {"on_progress": note, "cancelled": self.cancelled}
         found = sweep(self.model, self.validation, request, ranking=self.ranking, **hooks)
         if self.cancelled():
             raise Cancelled(f"the sweep was stopped after {len(found.cells)} cells")
@@ -93,7 +117,9 @@ class Problem:
         change = changes_for(self.model, plan, ranking=self.ranking)
         pruned = masked_copy(self.model, change.masks, change.values)
         logits = predict(pruned, self.validation, cancelled=self.cancelled)
-        return METRICS["accuracy_drop"](Outcome(logits, self.validation.labels(), self.dense_logits))
+        found = METRICS["accuracy_drop"](Outcome(logits, self.validation.labels(), self.dense_logits))
+        self.on_plan(found)
+        return found
 
     @property
     def steps(self) -> tuple[float, ...] | None:
@@ -101,14 +127,15 @@ class Problem:
         why = None
         for layer in self.model.graph.layers:
             try:
-                return self.ranking.layout(layer.name, self.wish).steps
+                return self.ranking.layout(layer.name, self.wish_at(0.0, layer.name)).steps
             except GranularityError as error:
                 why = why or error
         raise why or PlanError(f"'{self.model.name}' has no prunable layer")
 
-    def wish_at(self, sparsity: float) -> LayerPlan:
-        """Return the wish for one layer at `sparsity`."""
-        return self.wish.model_copy(update={"sparsity": sparsity, "locked": False})
+    def wish_at(self, sparsity: float, name: str | None = None) -> LayerPlan:
+        """Return the wish for layer `name` at `sparsity`; the common one where none is named."""
+        wish = self.ways.get(name, self.wish) if name else self.wish
+        return wish.model_copy(update={"sparsity": sparsity, "locked": False})
 
     @cached_property
     def held(self) -> dict[str, LayerPlan]:
@@ -116,7 +143,7 @@ class Problem:
         present = self.plan or Plan()
         locked = [name for name, wish in present.layers.items() if wish.locked]
         names = [layer.name for layer in self.model.graph.layers if layer.name in {*locked, *self.overrides}]
-        for name in {*self.overrides, *self.minimum, *self.maximum, *locked}:
+        for name in {*self.overrides, *self.minimum, *self.maximum, *self.ways, *locked}:
             self.model.graph.layer(name)  # an unknown name is refused
         return {name: present.layer(name) for name in names}
 
@@ -133,7 +160,7 @@ class Problem:
 
     @cached_property
     def _refusals(self) -> dict[str, PruningError]:
-        found = {name: why_not(self.ranking, name, self.wish_at(0.0)) for name in self.model.graph.by_name}
+        found = {name: why_not(self.ranking, name, self.wish_at(0.0, name)) for name in self.model.graph.by_name}
         return {name: error for name, error in found.items() if error}
 
     @cached_property
@@ -141,25 +168,25 @@ class Problem:
         """Why each layer that is not held has no share of its own."""
         fitting = [name for name in self.model.graph.by_name if name not in self._refusals]
         why = {name: str(error) for name, error in self._refusals.items()}
-        leads = rows_of(dict.fromkeys(fitting, self.wish_at(0.0)), self.ranking)
+        leads = rows_of({name: self.wish_at(0.0, name) for name in fitting}, self.ranking)
         for name in fitting:
             members = self.members(name)
             held = [member for member in members if member in self.held]
             if held:
                 why[name] = f"{name}: its channels are coupled with those of '{held[0]}', which stays as it is"
             elif name not in leads:
-                lead = next(member for member in members if member in leads)
+                lead = next((member for member in members if member in leads), members[0])
                 why[name] = f"{name}: its channels are coupled with those of '{lead}', which stands for both"
         return {name: reason for name, reason in why.items() if name not in self.held}
 
     def members(self, name: str) -> tuple[str, ...]:
         """Return the layers that a wish for layer `name` cuts alike: itself, or its coupled row."""
-        units = self.ranking.units(name, self.wish_at(0.0))
+        units = self.ranking.units(name, self.wish_at(0.0, name))
         return (name,) if units is None else units.members
 
     def n_weights(self, name: str) -> int:
         """Return the weights that compete in the row of layer `name`."""
-        layout = self.ranking.layout(name, self.wish_at(0.0))
+        layout = self.ranking.layout(name, self.wish_at(0.0, name))
         return int(layout.block_sizes.sum()) * layout.n_arenas
 
     def share_removed(self, name: str, wish: LayerPlan) -> float:
@@ -169,7 +196,8 @@ class Problem:
     def planned(self, wishes: Mapping[str, LayerPlan]) -> Plan:
         """Return the plan of `wishes` and of what is held, in the model's order, each layer with its own sparsity."""
         held = {name: wish for name, wish in self.held.items() if wish.sparsity > 0 or wish.locked}
-        together = held | dict(wishes)
+        dense = {name: self.wish_at(0.0, name) for name in self.ways}  # what is not cut is still wished for in its way
+        together = dense | held | dict(wishes)
         layers = {name: together[name] for name in self.model.graph.by_name if name in together}
         if self.plan is None:
             return plan_for(self.model, layers=layers)

@@ -69,7 +69,7 @@ def _planned(problem: Problem, levels: Levels, tolerance: float) -> Allocation:
     wishes: dict[str, LayerPlan] = {}
     why_dense = left_out(problem)
     for name, level in levels.items():
-        wish = problem.wish_at(on_step(level, _steps(problem, name)))
+        wish = problem.wish_at(on_step(level, _steps(problem, name)), name)
         if problem.share_removed(name, wish) > 0:
             wishes[name] = wish
         else:
@@ -91,7 +91,7 @@ def _mixed(before: Levels, after: Levels, share: float) -> Levels:
 
 
 def _steps(problem: Problem, name: str) -> tuple[float, ...] | None:
-    return problem.ranking.layout(name, problem.wish_at(0.0)).steps
+    return problem.ranking.layout(name, problem.wish_at(0.0, name)).steps
 
 
 def rows(problem: Problem) -> tuple[str, ...]:
@@ -139,5 +139,5 @@ def _gain(problem: Problem, name: str) -> float:
 
 def _removed(problem: Problem, levels: Levels) -> float:
     """Return the weights that rows lose at these levels."""
-    wishes = {name: problem.wish_at(on_step(level, _steps(problem, name))) for name, level in levels.items()}
+    wishes = {name: problem.wish_at(on_step(level, _steps(problem, name)), name) for name, level in levels.items()}
     return sum(problem.share_removed(name, wish) * problem.n_weights(name) for name, wish in wishes.items())

@@ -9,7 +9,7 @@ from pruning_core.plan import LayerPlan
 
 def n_blocks(problem: Problem, name: str) -> int:
     """Return the blocks of layer `name` that compete with each other."""
-    return problem.ranking.layout(name, problem.wish_at(0.0)).blocks_per_arena
+    return problem.ranking.layout(name, problem.wish_at(0.0, name)).blocks_per_arena
 
 
 def allocation_of(problem: Problem, removed: Mapping[str, int]) -> Allocation:
@@ -19,7 +19,7 @@ def allocation_of(problem: Problem, removed: Mapping[str, int]) -> Allocation:
     for name, count in removed.items():
         n = n_blocks(problem, name)
         if (count := min(count, n - 1)) > 0:
-            wishes[name] = problem.wish_at(count / n)
+            wishes[name] = problem.wish_at(count / n, name)
         else:
             why_dense[name] = f"{name}: its share is less than one of its {n} blocks"
     return Allocation(problem.planned(wishes), why_dense)
@@ -27,12 +27,14 @@ def allocation_of(problem: Problem, removed: Mapping[str, int]) -> Allocation:
 
 def check_free_sparsity(allocation: str, problem: Problem) -> None:
     """Refuse a granularity that knows only some sparsities."""
-    if steps := problem.steps:
-        pattern = " or ".join(f"{step:g}" for step in steps)
-        raise PlanError(
-            f"{allocation} gives each layer a sparsity of its own, {problem.wish.granularity} removes only {pattern}; "
-            "uniform, sensitivity and budget work with it"
-        )
+    for name in problem.free:
+        wish = problem.wish_at(0.0, name)
+        if steps := problem.ranking.layout(name, wish).steps:
+            pattern = " or ".join(f"{step:g}" for step in steps)
+            raise PlanError(
+                f"{allocation} gives each layer a sparsity of its own, {wish.granularity} removes only {pattern}; "
+                "uniform, sensitivity and budget work with it"
+            )
 
 
 def check_no_bounds(allocation: str, problem: Problem) -> None:

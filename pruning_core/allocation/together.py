@@ -12,6 +12,7 @@ from pruning_core.errors import PlanError
 from pruning_core.granularities import GRANULARITIES
 from pruning_core.plan import LayerPlan
 from pruning_core.registry import Setting
+from pruning_core.selection import check_comparable
 
 
 @allocation("global", label="Global")
@@ -21,7 +22,8 @@ def globally(problem: Problem, *, sparsity: Annotated[float, Setting(0, 1, step=
     The masks are those of scope `model`, written as a sparsity for each layer.
     """
     _check("global", problem)
-    wishes = {name: problem.wish_at(sparsity) for name in problem.free}
+    wishes = {name: problem.wish_at(sparsity, name) for name in problem.free}
+    check_comparable(wishes)
     removed = problem.ranking.removed_up_to(wishes) <= _n_weights(problem, sparsity)
     sizes = [problem.ranking.scores(name, wish).numel() for name, wish in wishes.items()]
     counts = {n: int(part.sum()) for n, part in zip(wishes, torch.split(removed, sizes), strict=True)}
@@ -41,11 +43,10 @@ def lamp(problem: Problem, *, sparsity: Annotated[float, Setting(0, 1, step=0.01
     Says how much of each layer; which blocks, the wish's own criterion says. A block counts with its sum of squares.
     """
     _check("lamp", problem)
-    squares = problem.wish_at(sparsity).model_copy(update={"criterion": "l2"})
-    declared = {name: value for name, value in squares.settings.items() if name in _granularity_settings(problem)}
-    squares = squares.model_copy(update={"settings": declared})
-    scores = {name: problem.ranking.scores(name, squares).flatten() for name in problem.free}
-    return allocation_of(problem, weakest(scores, _sizes(problem, squares), _n_weights(problem, sparsity)))
+    squares = {name: _squares(problem.wish_at(sparsity, name)) for name in problem.free}
+    scores = {name: problem.ranking.scores(name, wish).flatten() for name, wish in squares.items()}
+    sizes = {name: problem.ranking.layout(name, wish).block_sizes for name, wish in squares.items()}
+    return allocation_of(problem, weakest(scores, sizes, _n_weights(problem, sparsity)))
 
 
 def lamp_scores(squares: Tensor) -> Tensor:
@@ -74,13 +75,11 @@ def _check(name: str, problem: Problem) -> None:
     check_free_sparsity(name, problem)
 
 
-def _granularity_settings(problem: Problem) -> frozenset[str]:
-    return frozenset(GRANULARITIES[problem.wish.granularity].settings)
-
-
-def _sizes(problem: Problem, wish: LayerPlan) -> dict[str, Tensor]:
-    """Return the weights of each block of each layer, int64 (blocks,)."""
-    return {name: problem.ranking.layout(name, wish).block_sizes for name in problem.free}
+def _squares(wish: LayerPlan) -> LayerPlan:
+    """Return the wish for the same blocks, scored by their sums of squares."""
+    declared = GRANULARITIES[wish.granularity].settings
+    settings = {name: value for name, value in wish.settings.items() if name in declared}
+    return wish.model_copy(update={"criterion": "l2", "settings": settings})
 
 
 def _n_weights(problem: Problem, sparsity: float) -> int:

@@ -12,7 +12,8 @@ from pruning_core.registry import Setting
 def uniform(problem: Problem, *, sparsity: Annotated[float, Setting(0, 1, step=0.01)] = 0.5) -> Allocation:
     """The same sparsity for every layer that it fits (the baseline in Blalock et al. 2020, arXiv:2003.03033)."""
     check_no_bounds("uniform", problem)
-    plan, why_dense = uniform_plan(problem.model, problem.wish_at(sparsity), problem.scope, problem.ranking)
+    ways = {name: problem.wish_at(sparsity, name) for name in problem.ways}
+    plan, why_dense = uniform_plan(problem.model, problem.wish_at(sparsity), problem.scope, problem.ranking, ways)
     wishes = {n: wish for n, wish in plan.layers.items() if not problem.held.keys() & {n, *problem.members(n)}}
     coupled = {name: problem.misfits[name] for name in plan.layers if name not in wishes and name not in problem.held}
     why_dense = {name: why for name, why in (why_dense | coupled).items() if name not in problem.held}

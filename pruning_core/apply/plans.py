@@ -1,5 +1,7 @@
 """Plans to start from: an empty one, and one with the same wish for all layers that it fits."""
 
+from collections.abc import Mapping
+
 from pruning_core.errors import PlanError
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, ModelId, Plan
@@ -12,15 +14,23 @@ def plan_for(model: Model, **fields: object) -> Plan:
 
 
 def uniform_plan(
-    model: Model, wish: LayerPlan, scope: str = "layer", ranking: Ranking | None = None
+    model: Model,
+    wish: LayerPlan,
+    scope: str = "layer",
+    ranking: Ranking | None = None,
+    ways: Mapping[str, LayerPlan] | None = None,
 ) -> tuple[Plan, dict[str, str]]:
-    """Return a plan with the same wish for every layer that it fits, and why each other layer stays dense."""
+    """Return a plan with the same wish for every layer that it fits, and why each other layer stays dense.
+
+    `ways` are the wishes of layers that are cut or scored in another way.
+    """
     ranking = ranking or Ranking(model)
     if not model.graph.layers:
         raise PlanError(f"'{model.name}' has no prunable layer")
-    refusals = {layer.name: why_not(ranking, layer.name, wish) for layer in model.graph.layers}
+    wishes = {layer.name: (ways or {}).get(layer.name, wish) for layer in model.graph.layers}
+    refusals = {name: why_not(ranking, name, asked) for name, asked in wishes.items()}
     why_dense = {name: str(error) for name, error in refusals.items() if error}
     if len(why_dense) == len(refusals):
         raise next(error for error in refusals.values() if error)
-    fitting = {name: wish.model_dump() for name, error in refusals.items() if not error}
+    fitting = {name: wishes[name].model_dump() for name, error in refusals.items() if not error}
     return plan_for(model, scope=scope).with_layers(fitting), why_dense

@@ -1,6 +1,7 @@
 """Documents of a sweep: `Cell` (one layer at one sparsity) and `Sweep` (all cells, and what they were measured on)."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,28 @@ class Sweep:
             Path(path).write_text(json.dumps(self.to_dict(), indent=2), "utf-8")
         except OSError as error:
             raise PruningError(f"cannot write the sweep to {path}: {error.strerror}") from None
+
+
+def merged(sweeps: Sequence[Sweep]) -> Sweep:
+    """Return the cells of several sweeps of one model and data as one, whose layers may be cut in different ways."""
+    first, *others = sweeps
+    if not others:
+        return first
+    same = {name: getattr(first, name) for name in ("granularity", "criterion")}
+    ways = {n: value if all(getattr(s, n) == value for s in others) else "mixed" for n, value in same.items()}
+    cells = tuple(cell for found in sweeps for cell in found.cells)
+    measured = {cell.layer for cell in cells}
+    skipped = {name: why for found in sweeps for name, why in found.skipped.items() if name not in measured}
+    return replace(
+        first,
+        **ways,
+        settings={},
+        n_samples=min(found.n_samples for found in sweeps),
+        exact=all(found.exact for found in sweeps),
+        cells=cells,
+        seconds=sum(found.seconds for found in sweeps),
+        skipped=skipped,
+    )
 
 
 def largest_within(cells: tuple[Cell, ...], tolerance: float, steps: tuple[float, ...] | None = None) -> float:

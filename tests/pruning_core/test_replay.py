@@ -272,7 +272,7 @@ def test_only_the_class_token_is_computed_behind_the_last_keys_and_values() -> N
 
 
 def test_batch_norms_are_folded_where_the_convolution_has_one_use() -> None:
-    folded = {name: len(Replay(prepared(name)[0].graph)._scales) for name in NETS}
+    folded = {name: len(Replay(prepared(name)[0].graph).folded) for name in NETS}
     assert folded["shortcut_after_the_fork"] == 3
     assert folded["grouped_and_transposed"] == 2
     assert folded["norm_without_affine"] == folded["norm_in_one_dimension"] == 1

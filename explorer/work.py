@@ -5,7 +5,7 @@ Latency runs in the same queue as sweeps, so it is never measured beside one.
 
 import json
 import tempfile
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
@@ -38,31 +38,32 @@ def start_sweep(model: str, data: str, request: Request) -> Job:
     """Sweep in the background; cells appear in `curves` as they come."""
 
     def work(job: Job) -> Sweep:
-        reference = resources.reference(model, data)
-        examples = reference.dataset.validation  # type: ignore[union-attr]
-        n = min(request.samples or len(examples), len(examples))
-        about = Sweep(
-            model, data, n, None, None, request.granularity, request.criterion, request.settings, False, (), 0, {}
-        )
-
         def note(progress: Progress) -> None:
             job.progress = progress
-            _keep(key, about, (progress.cell,))
 
-        result = sweep(
-            reference.model,
-            examples,
-            request,
-            ranking=reference.ranking,
-            replay=reference.replay,
-            cancelled=job.cancelled,
-            on_progress=note,
-        )
-        _keep(key, result, result.cells)
-        return result
+        return sweep_and_keep(model, data, request, job.cancelled, note)
 
-    key = curve_key(model, data, request)
     return jobs.start(("sweep", model, data, repr(request)), f"Sweep of {model}", work)
+
+
+def sweep_and_keep(
+    model: str, data: str, request: Request, cancelled: Callable[[], bool], note: Callable[[Progress], None]
+) -> Sweep:
+    """Sweep here and now; cells appear in `curves` as they come."""
+    reference = resources.reference(model, data)
+    examples = reference.dataset.validation  # type: ignore[union-attr]
+    n = min(request.samples or len(examples), len(examples))
+    key, ways = curve_key(model, data, request), (request.granularity, request.criterion, request.settings)
+    about = Sweep(model, data, n, None, None, *ways, False, (), 0, {})
+
+    def keep(progress: Progress) -> None:
+        _keep(key, about, (progress.cell,))
+        note(progress)
+
+    shared: dict[str, Any] = {"ranking": reference.ranking, "replay": reference.replay}
+    result = sweep(reference.model, examples, request, **shared, cancelled=cancelled, on_progress=keep)
+    _keep(key, result, result.cells)
+    return result
 
 
 def curve_key(model: str, data: str | None, request: Request) -> Hashable:

@@ -2,7 +2,7 @@
 
 from pruning_core.sensitivity.cells import Cell, Sweep, Tally, drop_at, largest_within
 from pruning_core.sensitivity.replay import Frontier, Replay
-from pruning_core.sensitivity.sweep import DEFAULT_LEVELS, Progress, Request, sweep, tally_of
+from pruning_core.sensitivity.sweep import DEFAULT_LEVELS, Progress, Request, cells_of, sweep, tally_of
 
 __all__ = [
     "DEFAULT_LEVELS",
@@ -13,6 +13,7 @@ __all__ = [
     "Request",
     "Sweep",
     "Tally",
+    "cells_of",
     "drop_at",
     "largest_within",
     "sweep",

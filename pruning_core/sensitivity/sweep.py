@@ -20,7 +20,7 @@ from pruning_core.sensitivity.cells import Cell, Sweep
 from pruning_core.sensitivity.engine import Engine, Job
 from pruning_core.sensitivity.replay import Replay
 
-__all__ = ["DEFAULT_LEVELS", "Progress", "Request", "sweep", "tally_of"]
+__all__ = ["DEFAULT_LEVELS", "Progress", "Request", "cells_of", "sweep", "tally_of"]
 
 DEFAULT_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -99,6 +99,11 @@ def sweep(
         seconds=perf_counter() - started,
         skipped=skipped,
     )
+
+
+def cells_of(model: Model, request: Request, ranking: Ranking) -> dict[str, tuple[float, ...]]:
+    """Return the sparsities that a sweep measures of each layer; one of several coupled layers stands for all."""
+    return {job.name: tuple(wish.sparsity for wish in job.wishes) for job in _plan_jobs(model, request, ranking)[0]}
 
 
 def _plan_jobs(model: Model, request: Request, ranking: Ranking) -> tuple[list[Job], dict[str, str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from pruning_core.apply import masks_for, rows_of, summed, together
+from pruning_core.apply import changes_for, rows_of, summed, together
 from pruning_core.plan import Plan
 from pruning_core.ranking import Change, Ranking
 from pruning_core.sensitivity.replay import Replay
@@ -20,7 +20,6 @@ class Edited:
         self.position = 0  # of the earliest node that the last edit changed
         self._asked: dict[str, tuple[object, Change]] = {}  # layer -> what was asked, what that changes
         self._weights: dict[str, Tensor] = {}  # layer -> its weight as the replay wants it
-        self._model_wide: tuple[str, dict[str, Tensor]] = "", {}  # the last plan of scope "model", and its masks
 
     def take(self, plan: Plan) -> bool:
         """Make what `plan` changes; returns whether anything had to be made."""
@@ -35,14 +34,6 @@ class Edited:
         self._prepare({name for change in (*before, *changes.values()) for name in (*change.masks, *change.values)})
         return True
 
-    def masks(self, plan: Plan) -> dict[str, Tensor]:
-        """Return the masks of `plan`, by layer (out, in, *kernel) or by parameter; the last model-wide ones are kept."""
-        if plan.scope == "layer":
-            return masks_for(self.ranking.model, plan, ranking=self.ranking)
-        if self._model_wide[0] != (key := plan.model_dump_json()):
-            self._model_wide = key, masks_for(self.ranking.model, plan, ranking=self.ranking)
-        return dict(self._model_wide[1])
-
     def _wishes(self, plan: Plan) -> dict[str, object]:
         """Return for each pruned row what its masks depend on: its wish, or all of them when layers compete."""
         wishes = {name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}
@@ -51,10 +42,11 @@ class Edited:
         return dict.fromkeys(wishes, plan.model_dump_json())
 
     def _changes(self, plan: Plan, names: list[str]) -> dict[str, Change]:
-        """Return what the wishes for layers `names` change; in scope "model" all masks belong to the first of them."""
+        """Return what the wishes for layers `names` change; in scope "model" all of it belongs to the first of them."""
         if plan.scope == "layer":
             return {name: self.ranking.change(name, plan.layers[name]) for name in names}
-        return {name: Change(self.masks(plan) if name == names[0] else {}) for name in names}
+        whole = changes_for(self.ranking.model, plan, ranking=self.ranking)
+        return {name: whole if name == names[0] else Change() for name in names}
 
     def _prepare(self, names: set[str]) -> None:
         """Make the constants of layers and parameters `names` anew, from all that the plan asks of them."""

@@ -44,6 +44,7 @@ class Workbench:
         self._lock = RLock()  # an edit may come while another thread refines
         self._edited: Edited | None = None  # made when a plan is taken, since replay is not needed without data
         self._frontiers: dict[int, Frontier] = {}  # chunk -> its activations before a layer that was edited
+        self._model_wide: tuple[Plan, dict[str, Tensor]] = self.plan, {}  # a plan of scope "model", and its masks
         self._tally = Tally()
         self._next_chunk = 0
         if plan is not None:
@@ -77,10 +78,13 @@ class Workbench:
 
     def masks(self) -> dict[str, Tensor]:
         """Return the masks of the present plan, by layer (out, in, *kernel) or by parameter."""
-        with self._lock:
-            if self._edited is not None:
-                return self._edited.masks(self.plan)
-            return masks_for(self.model, self.plan, ranking=self.ranking)
+        plan = self.plan
+        if plan.scope == "layer":
+            return masks_for(self.model, plan, ranking=self.ranking)
+        with self._lock:  # a ranking of all layers together takes its time
+            if self._model_wide[0] is not plan:
+                self._model_wide = plan, masks_for(self.model, plan, ranking=self.ranking)
+            return dict(self._model_wide[1])
 
     def refine(self, seconds: float = 0.1) -> Estimate:
         """Measure the present plan on further examples for about `seconds` and return all that is known."""

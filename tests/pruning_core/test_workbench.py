@@ -196,6 +196,23 @@ def test_scope_model_keeps_the_exact_budget_and_the_largest_of_all(reference: Re
     assert figures(bench) == plainly(bench)
 
 
+def test_scope_model_measures_what_a_criterion_makes_of_the_kept_weights(reference: Reference) -> None:
+    data = Dataset("noise", "Noise", {"calibration": examples(), "validation": examples()})
+    bench = Workbench(reference.model, data)
+    wishes = {name: pc.LayerPlan(sparsity=0.7, criterion="sparsegpt") for name in ("branch", "short")}
+    plan = bench.plan.model_copy(update={"layers": wishes, "scope": "model"})
+    found = []
+    for update in (True, False):
+        bench.set_plan(plan.with_layers({name: {"update_weights": update} for name in wishes}))
+        finish(bench)
+        masked, inputs = pc.apply(bench.plan, bench.model, examples()), examples().batch(slice(None))
+        with torch.no_grad():
+            agreeing = int((masked(inputs).argmax(1) == reference.model.module(inputs).argmax(1)).sum())
+        assert bench._tally.agreeing == agreeing
+        found.append(agreeing)
+    assert found[0] > found[1]
+
+
 def test_a_locked_layer_does_not_compete(reference: Reference) -> None:
     bench = Workbench(reference.model, reference=reference)
     wishes = {name: pc.LayerPlan(sparsity=0.5, locked=name == "stem") for name in LAYERS}

@@ -100,7 +100,8 @@ def workbench() -> pc.Workbench | None:
 def _hand_over(bench: pc.Workbench, plan: Plan) -> None:
     """Give the state's plan to the workbench; a plan that does not fit this model is dropped with a notice."""
     try:
-        bench.set_plan(plan if plan.model.sha256 else plan.model_copy(update={"model": bench.plan.model}))
+        plan = plan if plan.model.sha256 else plan.model_copy(update={"model": bench.plan.model})
+        bench.set_plan(pc.spread(plan, bench.ranking))
     except pc.PruningError as error:
         change(notice=str(error), push=current().push + 1)
     change(plan=bench.plan)
@@ -124,7 +125,8 @@ def open_model(model: str | None, data: str | None) -> None:
 def commit(changes: Mapping[str, Mapping[str, Any]]) -> None:
     """Change wishes of layers as one step of undo; a refusal becomes the notice and nothing changes."""
     try:
-        adopt(current().plan.with_layers({name: dict(fields) for name, fields in changes.items()}))
+        bench = workbench()
+        adopt(pc.edited(current().plan, changes, bench.ranking) if bench else current().plan)
     except pc.PruningError as error:
         change(notice=str(error), push=current().push + 1)
 
@@ -134,7 +136,8 @@ def adopt(plan: Plan) -> None:
     bench, before = workbench(), current().plan
     if bench is None or plan == before:
         return
-    bench.set_plan(plan)
+    bench.set_plan(pc.spread(plan, bench.ranking))
+    plan = bench.plan
     past = (*current().past, before)[-HISTORY:]
     change(plan=plan, past=past, future=(), notice="", push=current().push + 1)
     write_link()
@@ -246,6 +249,7 @@ def _opened(state: ExplorerState, own_data: bool = False) -> ExplorerState:
     graph, plan, notice = reference.model.graph, state.plan, state.notice
     try:
         bench = pc.Workbench(reference.model, reference=reference)
+        plan = pc.spread(plan, bench.ranking)
         bench.exact(plan)
     except pc.PruningError as error:
         plan, notice = Plan(), str(error)

@@ -10,6 +10,7 @@ print(bench.refine(seconds=1.0))
 
 from pruning_core.allocation import Problem, allocate
 from pruning_core.apply import apply, masked_copy, masks_for, plan_for, uniform_plan
+from pruning_core.coupled import edited, spread
 from pruning_core.data import Dataset, EvalData, Preprocessing
 from pruning_core.errors import PruningError
 from pruning_core.exporters import export
@@ -39,6 +40,7 @@ __all__ = [
     "Workbench",
     "allocate",
     "apply",
+    "edited",
     "export",
     "load_data",
     "load_model",
@@ -49,6 +51,7 @@ __all__ = [
     "prune",
     "sensitivity",
     "slim",
+    "spread",
     "sweep",
     "uniform_plan",
 ]

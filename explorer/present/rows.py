@@ -5,7 +5,9 @@ from typing import Any
 
 import pruning_core as pc
 from explorer import work
+from explorer.present.groups import groups, removable
 from explorer.state import ExplorerState
+from pruning_core.coupled import row_of
 from pruning_core.criteria import CRITERIA
 from pruning_core.granularities import GRANULARITIES
 from pruning_core.layers import Layer
@@ -22,6 +24,8 @@ def mixer_rows(bench: pc.Workbench, state: ExplorerState) -> list[Row]:
     graph = bench.model.graph
     total_params, total_macs = max(1, graph.params), max(1, graph.macs)
     rows = [_row(bench, state, layer, layer.params / total_params, layer.macs / total_macs) for layer in graph.layers]
+    coupled = groups(bench, state.plan)
+    rows = [row | {"group": coupled.get(row["name"])} for row in rows]
     return rows + [
         {
             "name": other.name,
@@ -57,6 +61,7 @@ def _row(bench: pc.Workbench, state: ExplorerState, layer: Layer, share_params: 
         "curve": curve,
         "drop": _alone(bench, state, layer.name) or _drop(wish, curve, cells),
         "bytes_per_weight": 4,
+        "units": removable(bench, layer.name, wish),
         "granularities": menus[0],
         "criteria": menus[1],
     }
@@ -66,6 +71,8 @@ def kind(layer: Layer) -> str:
     """Return `conv 3×3 · 16 → 32`, `linear · 784 → 300`."""
     out, inputs, *kernel = layer.weight_shape
     size = f" {'×'.join(map(str, kernel))}" if kernel else ""
+    if layer.kind == "embedding":
+        return f"embedding · {inputs} → {out}"
     word = layer.kind.rstrip("123d") if layer.kind.startswith("conv") else "linear"
     if layer.groups == out and inputs == 1 and kernel:
         return f"depthwise{size} · {out}"
@@ -139,8 +146,10 @@ def request_for(wish: LayerPlan, **fields: Any) -> pc.Request:
 
 def curve_and_cells(bench: pc.Workbench, state: ExplorerState, name: str) -> tuple[Row | None, tuple[Cell, ...]]:
     """Return the curve of a layer pruned as the plan wishes, in points, and the cells it runs through."""
-    known = work.curves(state.model or "", state.data, request_for(state.plan.layer(name)))
-    cells = known.of_layer(name) if known else ()
+    wish = state.plan.layer(name)
+    known = work.curves(state.model or "", state.data, request_for(wish))
+    row = row_of(name, wish, bench.ranking)  # a coupled row is measured once, under the name of its first layer
+    cells = next((cells for member in row if (cells := known.of_layer(member))), ()) if known else ()
     if not cells:
         return None, ()
     drops = [0.0, *(100 * cell.drop for cell in cells)]
@@ -156,8 +165,8 @@ def curve_and_cells(bench: pc.Workbench, state: ExplorerState, name: str) -> tup
 
 def _alone(bench: pc.Workbench, state: ExplorerState, name: str) -> Row | None:
     """Return the plan's own measurement where it prunes this layer and no other: it is the drop of the layer alone."""
-    pruned = [other for other, wish in state.plan.layers.items() if wish.sparsity > 0]
-    if pruned != [name] or bench.dataset is None or not bench.started:
+    pruned = {other for other, wish in state.plan.layers.items() if wish.sparsity > 0}
+    if pruned != {*row_of(name, state.plan.layer(name), bench.ranking)} or bench.dataset is None or not bench.started:
         return None
     estimate = bench.estimate()
     low, high = estimate.drop_interval

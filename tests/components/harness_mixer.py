@@ -170,6 +170,16 @@ CRITERIA = [
 ]
 
 
+GROUPS = {  # layer -> letter, whether it binds now
+    "layers.1.conv2": ("B", False),
+    "layers.1.down.0": ("B", False),
+    "layers.2.conv2": ("C", True),
+    "layers.2.down.0": ("C", True),
+    "stem.0": ("A", False),
+    "layers.0.conv2": ("A", False),
+}
+
+
 def half_of(drop: float) -> float:
     return 0.18 + 0.32 * abs(drop) ** 0.5
 
@@ -213,6 +223,10 @@ def row(values: tuple[Any, ...]) -> dict[str, Any]:
 
 def small_model() -> list[dict[str, Any]]:
     rows = [row(values) for values in RESNET]
+    for item in rows:
+        letter, active = GROUPS.get(item["name"], (None, False))
+        item["group"] = {"letter": letter, "active": active, "tip": f"group {letter}"} if letter else None
+        item["units"] = {"word": "channel", "n": 64, "stay": []} if active else None
     rows[0]["locked"] = True
     rows[-1]["curve"]["preview"] = True
     rows[-1]["drop"] = {"state": "measuring", "value": -0.6, "half": 0.7, "n": 620, "total": 2000}

@@ -283,6 +283,43 @@ def test_marked_rows_move_together_in_one_commit(open_mixer: Any) -> None:
     expect(mixer.page.locator(".rw.marked")).to_have_count(0)
 
 
+def test_rows_that_lose_the_same_channels_move_as_one(open_mixer: Any) -> None:
+    mixer = open_mixer()
+    members = ["layers.2.conv2", "layers.2.down.0"]
+    mixer.drag(members[1], 0.5)
+    assert "32 of 64 channels, in 2 layers" in mixer.page.locator(".drag-tip").inner_text()
+    mixer.page.mouse.up()
+    assert [commit["changes"] for commit in mixer.events("commit")] == [
+        {name: {"sparsity": 0.5} for name in members},
+    ]
+    mixer.row(members[0]).hover()
+    mixer.row(members[0]).locator(".lk").click()
+    assert mixer.events("commit", 2)[1]["changes"] == {name: {"locked": True} for name in members}
+
+
+def test_rows_that_could_lose_the_same_channels_move_alone(open_mixer: Any) -> None:
+    mixer = open_mixer()
+    mixer.focus("layers.1.conv2")
+    mixer.page.keyboard.press("ArrowRight")
+    assert [list(commit["changes"]) for commit in mixer.events("commit")] == [["layers.1.conv2"]]
+    mixer.page.keyboard.press("g")
+    assert mixer.page.locator(".rw.marked").count() == 2
+
+
+def test_rails_join_the_letters_in_model_order(open_mixer: Any) -> None:
+    mixer = open_mixer()
+    letters = mixer.page.locator(".badge").all_inner_texts()
+    assert letters == ["A", "A", "B", "B", "C", "C"]
+    assert mixer.page.locator(".badge.on").all_inner_texts() == ["C", "C"]
+    assert mixer.page.locator(".line").count() == 3 + 2 + 2
+    assert mixer.row(CONV).locator(".line").count() == 1  # between two members of A
+    mixer.page.locator(".sort").select_option("params")
+    assert mixer.page.locator(".line").count() == 0
+    assert len(mixer.page.locator(".badge").all()) == 6
+    mixer.row("layers.2.conv2").hover()
+    expect(mixer.page.locator(".rw.kin")).to_have_count(2)
+
+
 def test_shift_and_arrow_marks_rows(open_mixer: Any) -> None:
     mixer = open_mixer()
     mixer.row(CONV).locator(".nm").click()
@@ -437,7 +474,7 @@ def test_one_tab_stop_and_spoken_values(open_mixer: Any) -> None:
     assert grid.locator("button, select, input").evaluate_all(reachable) == 1
     assert mixer.slider(CONV).get_attribute("aria-valuetext") == "20 percent, drop alone minus 0.2 points"
     assert "above tolerance" in mixer.slider(PATTERN).get_attribute("aria-valuetext")
-    assert grid.get_by_role("columnheader").count() == 8
+    assert grid.get_by_role("columnheader").count() == 9
     assert mixer.page.get_by_role("slider", name=f"Sparsity of {CONV}").count() == 1
     mixer.page.locator(".tolerance").focus()
     mixer.page.keyboard.press("Tab")

@@ -62,6 +62,11 @@ const choice = {
     this.setMarks(marked);
   },
 
+  // Select the layers that the row is coupled with, whether its wish binds them now or not.
+  markGroup(row) {
+    if (row?.data?.group) this.setMarks(new Set(this.rows.filter((other) => isKin(row, other))));
+  },
+
   clearMarks() { this.setMarks(new Set()); },
 
   setMarks(marked) {

@@ -1,7 +1,7 @@
 // What stands around the table: toolbar, notice, legend, list of keys, tooltips.
 
 const KEYS = [['/', 'Find a layer'], ['J K or ↓ ↑', 'Next, previous row'], ['← →', '1 % (a pattern: one step)'], ['Shift + ← →', '5 %'],
-  ['Home, End', 'Dense, 99 %'], ['Digits, Enter', 'Set a sparsity'], ['Enter', 'Fields of the row, Esc goes back'], ['L', 'Lock'],
+  ['Home, End', 'Dense, 99 %'], ['Digits, Enter', 'Set a sparsity'], ['Enter', 'Fields of the row, Esc goes back'], ['L', 'Lock'], ['G', 'Select the group'],
   ['Shift + ↓ ↑', 'Select more rows; they move together'], ['M', 'Mask'], ['1 to 5', 'Tabs, when no slider has focus'],
   ['Ctrl + Z', 'Undo'], ['Ctrl + Shift + Z', 'Redo'], ['?', 'This list']];
 
@@ -128,14 +128,22 @@ function paintDragTip(mixer) {
   // A mask of one bit a weight is stored with fine-grained zeros; structured ones need none (`index_bits` 0).
   const saved = rows.reduce((sum, row) => sum + savedBytes(row), 0);
   const { source } = drag;
+  const units = oneRow(rows);
   const what = rows.length > 1 ? `of ${rows.length} layers` : 'of weights';
   let html = `<b>${percent(Math.round(1000 * source.sparsity) / 1000)} %</b> ${what}, ${thousands(pruned)} of ${thousands(weights)} &nbsp;·&nbsp; size about ${saved > 0 ? MINUS : ''}${bytesText(saved)}`;
-  const estimate = !source.isBunch && rows.length === 1 && shownDrop(source, mixer.view.tolerance);
+  if (units) html = `<b>${thousands(Math.round(units.n * source.sparsity))}</b> of ${thousands(units.n)} ${units.word}${units.n > 1 ? 's' : ''}${rows.length > 1 ? `, in ${rows.length} layers` : ''}`;
+  const estimate = !source.isBunch && (units || rows.length === 1) && shownDrop(source, mixer.view.tolerance);
   if (estimate && estimate.value != null) html += ` &nbsp;·&nbsp; drop alone about ${signed(estimate.value)} pt`;
   box.innerHTML = html;
   const { left, width, top } = drag.place;
   const thumb = left + 7 + (width - 14) * source.sparsity;
   box.style.transform = `translate(calc(${Math.round(clamp(thumb, 200, Math.max(200, drag.place.home - 200)))}px - 50%), ${Math.round(top)}px)`;
+}
+
+// What a drag of one coupled row removes: channels or heads, whose size and MACs the headline works out exactly.
+function oneRow(rows) {
+  const [first] = rows;
+  return first?.data.units && rows.every((row) => row === first || isKin(row, first)) ? first.data.units : null;
 }
 
 function savedBytes(row) {

@@ -91,6 +91,7 @@ function onLetterKey(mixer, event, target) {
     '/': () => mixer.find('.find input').select(),
     '?': () => toggleKeys(mixer),
     l: () => mixer.toggleLock(mixer.active),
+    g: () => mixer.markGroup(mixer.active),
     m: () => mixer.command({ kind: 'mask' }),
   };
   const action = actions[event.key.toLowerCase()];

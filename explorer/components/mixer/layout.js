@@ -29,6 +29,7 @@ function arrange(mixer) {
   mixer.shown = inStages ? shown.filter((row) => !row.stage?.collapsed) : flat;
   mixer.shownStages = inStages ? mixer.stages.filter((stage) => stage.bunch && stage.rows.some((row) => shown.includes(row))) : [];
   paintNothing(mixer, shown.length === 0);
+  paintRails(mixer);
   if (focused && focused.isConnected) focused.focus({ preventScroll: true });
   layoutOverview(mixer);
 }

@@ -30,6 +30,7 @@ class Mixer {
     createOverview(this);
     watchSight(this);
     createHints(this);
+    watchKin(this);
   }
 
   find(selector) { return this.root.querySelector(selector); }
@@ -99,6 +100,8 @@ class Mixer {
       paintCurve(row, this.view.tolerance);
       paintRow(row, this.view);
     }
+    this.root.classList.toggle('grouped', this.rows.some((row) => row.data.group));
+    paintRails(this);
     this.paintBunches();
     paintOverview(this);
     paintToolbar(this);

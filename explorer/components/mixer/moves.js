@@ -3,9 +3,9 @@ const moves = {
   itemOf(element) { return this.itemByElement.get(element.closest('.rw')); },
 
   membersOf(item) {
-    if (item.isBunch) return item.members.filter(movable);
+    if (item.isBunch) return withKin(this, item.members).filter(movable);
     const marked = this.rows.filter((row) => row.marked && movable(row));
-    return item.marked && marked.length > 1 ? marked : [item].filter(movable);
+    return withKin(this, item.marked && marked.length > 1 ? marked : [item]).filter(movable);
   },
 
   beginDrag(item, byKey = false) {
@@ -101,7 +101,7 @@ const moves = {
     if (!item || item.isBunch || !item.data.prunable) return;
     const locked = !item.locked;
     const rows = item.marked ? this.rows.filter((row) => row.marked && row.data.prunable) : [item];
-    this.setAll(rows, 'locked', () => locked);
+    this.setAll(withKin(this, rows), 'locked', () => locked);
   },
 
   setOption(item, key, value) {

@@ -21,7 +21,8 @@ const selectHtml = (what, label) => `<div class="${what}" role="gridcell"><selec
 const shareHtml = () => '<div class="share" role="gridcell"><span class="t params"><i></i><b></b></span><span class="n params"></span>'
   + '<span class="t macs"><i></i><b></b></span><span class="n macs"></span></div>';
 
-const HEADER_HTML = '<div class="hd" role="row"><span role="columnheader">Layer</span>'
+const HEADER_HTML = `<div class="hd" role="row"><span role="columnheader" class="rail"${tip('Rows with one letter lose the same channels.')}>Group</span>`
+  + '<span role="columnheader">Layer</span>'
   + `<span role="columnheader" class="h-share"${tip('Share of the model. Blue is the part pruned.')}>Params<span class="h-macs">, MACs</span></span>`
   + `<span role="columnheader" class="axis"${tip('Largest sparsity within tolerance at the tick; dots past it.')}><span>0</span><span>Drop alone, over sparsity</span><span>100 %</span></span>`
   + '<span role="columnheader" class="num">Sparsity</span>'
@@ -31,7 +32,7 @@ const HEADER_HTML = '<div class="hd" role="row"><span role="columnheader">Layer<
 
 function rowHtml(data) {
   const name = escapeHtml(data.name);
-  const label = `<div class="who" role="rowheader"><span class="nm"${tip(data.name)}>${name}</span><span class="kd">${escapeHtml(data.kind || '')}</span></div>`;
+  const label = `<div class="rail" role="gridcell"></div><div class="who" role="rowheader"><span class="nm"${tip(data.name)}>${name}</span><span class="kd">${escapeHtml(data.kind || '')}</span></div>`;
   if (!data.prunable) {
     return `${label}${shareHtml()}<div class="why" role="gridcell">${icon(ICONS.blocked, 14)}`
       + `<span><b>Cannot be pruned.</b> ${escapeHtml(data.why_not || '')}</span></div>`;
@@ -41,7 +42,7 @@ function rowHtml(data) {
     + '<div class="lk-cell" role="gridcell"><button class="lk" type="button" tabindex="-1" aria-pressed="false"></button></div>';
 }
 
-const PARTS = { slider: '.range', field: '.pct input', curve: '.cv', marks: '.marks', share: '.share', chart: '.chart', drop: '.al', granularity: '.gran .sl',
+const PARTS = { rail: '.rail', slider: '.range', field: '.pct input', curve: '.cv', marks: '.marks', share: '.share', chart: '.chart', drop: '.al', granularity: '.gran .sl',
   criterion: '.crit .sl', lock: '.lk', progress: '.progress i', params: '.n.params', macs: '.n.macs' };
 
 function partsOf(element) {
@@ -150,7 +151,7 @@ function markerHeight(row, drop, view) {
 function paintRow(row, view) {
   const { element, parts, data } = row;
   paintShares(row, view);
-  const state = [row.name === view.selected && 'sel', row.marked && 'marked'].filter(Boolean);
+  const state = [row.name === view.selected && 'sel', row.marked && 'marked', row.kin && 'kin'].filter(Boolean);
   patch(row, 'aria-selected', row.name === view.selected || row.marked, (on) => element.setAttribute('aria-selected', on));
   if (!data.prunable) {
     patch(row, 'classes', state.join(' '), () => { element.className = `rw fixed ${state.join(' ')}`; });
@@ -211,7 +212,7 @@ function createBunch({ name, title, className, extra }) {
   element.className = `rw bunch ${className}`;
   element.setAttribute('role', 'row');
   const label = escapeHtml(title);
-  element.innerHTML = `<div class="who" role="rowheader">${extra.before || ''}<span class="nm">${label}</span><span class="kd"></span></div>`
+  element.innerHTML = `<div class="rail"></div><div class="who" role="rowheader">${extra.before || ''}<span class="nm">${label}</span><span class="kd"></span></div>`
     + `<div class="share" role="gridcell">${extra.share}</div><div class="cv free bare" role="gridcell">${sliderHtml(label)}</div>`
     + `${percentHtml(label)}<div class="al" role="gridcell"></div>`
     + (extra.selects ? selectHtml('gran', label) + selectHtml('crit', label) : '<span class="gran"></span><span class="crit"></span>') + '<span></span>';

@@ -6,6 +6,7 @@ Adding one: write the function in a family's file, decorate it with `@criterion(
 
 from importlib import import_module
 
+from pruning_core.criteria.meaning import why_not_criterion
 from pruning_core.criteria.seam import (
     CRITERIA,
     ONE_LAYER_AT_A_TIME,
@@ -31,6 +32,7 @@ __all__ = [
     "Refit",
     "criterion",
     "split_settings",
+    "why_not_criterion",
 ]
 
 FAMILIES = (  # in the order of menus

@@ -1,5 +1,7 @@
 """NoiseOut: of two outputs that move together one goes, and the other does its work."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,6 +9,7 @@ from torch import Tensor, fx
 
 from pruning_core.criteria.seam import LayerStatistics, Refit, criterion, over_outputs
 from pruning_core.errors import CriterionError
+from pruning_core.graph import ModelGraph
 from pruning_core.layers import WEIGHT_USES, Layer, operator, tensor_at
 
 NEEDS = frozenset({"output_mean", "output_covariance"})
@@ -32,7 +35,7 @@ def update(refit: Refit) -> dict[str, Tensor]:
     units, kept = refit.rows[refit.name], refit.masks[refit.name].flatten(1).any(1)
     partner, slope, offset, through_origin = regressions(mean, covariance, kept & (units >= 0))
     values: dict[str, Tensor] = {}
-    for name, columns in _readers(refit).items():
+    for name, columns in _readers(refit.columns).items():
         reader = refit.graph.layer(name)
         bias_name = None if reader.kind.startswith("conv_transpose") else reader.bias
         slopes = slope if bias_name else through_origin
@@ -49,7 +52,28 @@ def update(refit: Refit) -> dict[str, Tensor]:
     return values
 
 
-@criterion("noiseout", label="NoiseOut", needs=NEEDS, unit="output", update=update)
+def why_not_update(
+    graph: ModelGraph, name: str, rows: Mapping[str, Tensor], columns: Mapping[str, Tensor]
+) -> str | None:
+    """Return why channels of layer `name` cannot be folded into each other; `rows` and `columns` as in `Refit`."""
+    instead, layer = "switch the update of weights off to remove without folding", graph.layer(name)
+    if not rows:
+        return f"folds whole output channels; choose output_channel, or {instead}"
+    shared = [other for other, units in rows.items() if other != name and (units >= 0).any()]
+    if shared:
+        return f"cannot fold channels that '{shared[0]}' shares; {instead}"
+    units = rows[name][rows[name] >= 0]
+    if len(set(units.tolist())) < len(units) or len(layer.nodes) > 1:
+        return f"folds channels that go one by one and are made once; {instead}"
+    for other in _readers(columns):
+        reader = graph.layer(other)
+        between = "its groups" if reader.groups > 1 else _between(layer, reader)
+        if between:
+            return f"cannot fold channels into '{other}' through {between}; {instead}"
+    return None
+
+
+@criterion("noiseout", label="NoiseOut", needs=NEEDS, unit="output", update=update, why_not_update=why_not_update)
 def noiseout(weight: Tensor, stats: LayerStatistics) -> Tensor:
     """1 - |correlation| with the output that it is folded into (Babaeizadeh et al. 2016, arXiv:1611.06211).
 
@@ -105,30 +129,17 @@ def _correlations(covariance: Tensor, mean: Tensor) -> Tensor:
     return (covariance / deviation / deviation[:, None]).clamp(-1, 1)
 
 
-def _readers(refit: Refit) -> dict[str, Tensor]:
+def _readers(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the layers that read what the wish cuts, with the unit of each of their inputs."""
-    return {name: columns for name, columns in refit.columns.items() if (columns >= 0).any()}
+    return {name: units for name, units in columns.items() if (units >= 0).any()}
 
 
 def _check(refit: Refit) -> None:
     """Refuse a fold that has no meaning, in a sentence."""
-    name, layer = refit.name, refit.graph.layer(refit.name)
-    instead = "switch the update of weights off to remove without folding"
-    if not refit.rows:
-        raise CriterionError(f"{name}: noiseout folds whole output channels; choose output_channel, or {instead}")
-    shared = [other for other, units in refit.rows.items() if other != name and (units >= 0).any()]
-    if shared:
-        raise CriterionError(f"{name}: noiseout cannot fold channels that '{shared[0]}' shares; {instead}")
-    units = refit.rows[name][refit.rows[name] >= 0]
-    if len(set(units.tolist())) < len(units) or len(layer.nodes) > 1:
-        raise CriterionError(f"{name}: noiseout folds channels that go one by one and are made once; {instead}")
-    if not refit.masks[name].flatten(1).any(1)[refit.rows[name] >= 0].any():
-        raise CriterionError(f"{name}: noiseout folds into channels that stay, and none does; lower the sparsity")
-    for other in _readers(refit):
-        reader = refit.graph.layer(other)
-        between = "its groups" if reader.groups > 1 else _between(layer, reader)
-        if between:
-            raise CriterionError(f"{name}: noiseout cannot fold channels into '{other}' through {between}; {instead}")
+    if why := why_not_update(refit.graph, refit.name, refit.rows, refit.columns):
+        raise CriterionError(f"noiseout {why}")
+    if not refit.masks[refit.name].flatten(1).any(1)[refit.rows[refit.name] >= 0].any():
+        raise CriterionError("noiseout folds into channels that stay, and none does; lower the sparsity")
 
 
 def _between(layer: Layer, reader: Layer) -> str | None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pruning_core.criteria.lasso import RIDGE, lasso_strengths
 from pruning_core.criteria.seam import LayerStatistics, Refit, criterion, over_inputs
-from pruning_core.criteria.sparsegpt import cut_layers, gram_of
+from pruning_core.criteria.sparsegpt import cut_layers, gram_of, why_not_update
 
 
 def update(refit: Refit) -> dict[str, Tensor]:
@@ -18,7 +18,14 @@ def update(refit: Refit) -> dict[str, Tensor]:
     }
 
 
-@criterion("reconstruction", label="Reconstruction", needs=frozenset({"inputs_gram"}), unit="input", update=update)
+@criterion(
+    "reconstruction",
+    label="Reconstruction",
+    needs=frozenset({"inputs_gram"}),
+    unit="input",
+    update=update,
+    why_not_update=why_not_update,
+)
 def reconstruction(weight: Tensor, stats: LayerStatistics, *, method: Literal["lasso", "greedy"] = "lasso") -> Tensor:
     """Strength s of min ||Y - sum b_c Z_c||^2 / 2 + s |b|_1 at which b_c dies (He et al. 2017, arXiv:1707.06168).
 

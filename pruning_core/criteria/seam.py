@@ -92,6 +92,8 @@ class Refit:
 
 
 Update = Callable[[Refit], dict[str, Tensor]]  # mask key -> new values, before masking
+UnitOf = Mapping[str, Tensor]  # layer -> unit of each output or input, -1 none
+WhyNotUpdate = Callable[[ModelGraph, str, UnitOf, UnitOf], str | None]  # (graph, layer of the wish, rows, columns)
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,17 @@ class Criterion:
     settings: dict[str, SettingSpec] = field(default_factory=dict)
     unit: Unit = "weight"  # the smallest part of a layer that its scores tell apart
     update: Update | None = None  # how the surviving weights change
+    why_not_update: WhyNotUpdate | None = None  # why they cannot, told from the graph alone
 
     @property
     def doc(self) -> str:
         """The first line of the member's docstring: the formula and its source."""
         return (self.function.__doc__ or "").split("\n")[0].strip()
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """What it needs, in words for a menu; nothing where the weight is enough."""
+        return tuple(dict.fromkeys(STATISTICS[name] for name in sorted(self.needs)))
 
     def score(self, weight: Tensor, stats: LayerStatistics, **settings: Any) -> Tensor:
         """Return scores of the shape of `weight` (out, in, *kernel), before `finish`; larger = keep."""
@@ -141,13 +149,15 @@ def criterion(
     finish: Callable[[Tensor], Tensor] | None = None,
     unit: Unit = "weight",
     update: Update | None = None,
+    why_not_update: WhyNotUpdate | None = None,
 ) -> Callable[[CriterionFunction], CriterionFunction]:
     """Add a scoring function to the seam; `needs` are names in STATISTICS."""
     if unknown := needs - STATISTICS.keys():
         raise ValueError(f"criterion '{name}' needs unknown statistics: {', '.join(sorted(unknown))}")
 
     def add(function: CriterionFunction) -> CriterionFunction:
-        CRITERIA.add(name, Criterion(name, label, function, needs, finish, settings_of(function), unit, update))
+        member = Criterion(name, label, function, needs, finish, settings_of(function), unit, update, why_not_update)
+        CRITERIA.add(name, member)
         return function
 
     return add

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from pruning_core.criteria.meaning import lacks
 from pruning_core.criteria.seam import LayerStatistics, Refit, criterion
 from pruning_core.errors import CriterionError
+from pruning_core.graph import ModelGraph
 from pruning_core.registry import Setting
 
 DAMPING = 0.01  # of the mean diagonal, as in the paper's code
@@ -22,7 +24,23 @@ def update(refit: Refit) -> dict[str, Tensor]:
     }
 
 
-@criterion("sparsegpt", label="SparseGPT", needs=frozenset({"inputs_gram"}), update=update)
+def why_not_update(
+    graph: ModelGraph, name: str, rows: Mapping[str, Tensor], columns: Mapping[str, Tensor]
+) -> str | None:
+    """Return why a layer that reads what layer `name` loses cannot be refitted; `columns` as in `Refit`."""
+    for other in columns:
+        if why := lacks(graph.layer(other)).get("inputs_gram"):
+            return f"refits '{other}', which {why}; switch the update of weights off to keep them as they are"
+    return None
+
+
+@criterion(
+    "sparsegpt",
+    label="SparseGPT",
+    needs=frozenset({"inputs_gram"}),
+    update=update,
+    why_not_update=why_not_update,
+)
 def sparsegpt(
     weight: Tensor, stats: LayerStatistics, *, damping: Annotated[float, Setting(1e-4, 1, step=1e-3)] = DAMPING
 ) -> Tensor:

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from threading import Lock
 
 from pruning_core import statistics
-from pruning_core.criteria import ONE_LAYER_AT_A_TIME, STATISTICS, WITH_TARGETS, WITHOUT_DATA
-from pruning_core.criteria.seam import Criterion
+from pruning_core.criteria import ONE_LAYER_AT_A_TIME
 from pruning_core.data import EvalData
-from pruning_core.errors import CriterionError
 from pruning_core.graph import ModelGraph
 from pruning_core.statistics import LayerStatistics
 
@@ -31,14 +29,3 @@ class Calibration:
                 layers = None if only is None else [only]
                 self._found[needs, only] = statistics.collect(self.graph, self.data, needs, layers)
             return self._found[needs, only]
-
-    def check(self, name: str, criterion: Criterion) -> None:
-        """Refuse a criterion that lacks what it needs on layer `name`, before anything is computed."""
-        needs, data = criterion.needs, self.data
-        if "bn_scale" in needs and self.graph.layer(name).batch_norm is None:
-            raise CriterionError(f"{name}: {criterion.name} needs {STATISTICS['bn_scale']}; l1 works everywhere")
-        if needs - WITHOUT_DATA and data is None:
-            raise CriterionError(f"{name}: {criterion.name} needs calibration data; l1 and l2 work without data")
-        if needs & WITH_TARGETS and data is not None and data.targets is None:
-            lacking = STATISTICS[min(needs & WITH_TARGETS)]
-            raise CriterionError(f"{name}: {criterion.name} needs {lacking}; data '{data.name}' has none")

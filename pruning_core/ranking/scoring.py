@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pruning_core import masks
 from pruning_core.coupling.units import Units
-from pruning_core.criteria import CRITERIA, split_settings
+from pruning_core.criteria import CRITERIA, split_settings, why_not_criterion
 from pruning_core.errors import CriterionError, PlanError, UnknownName
 from pruning_core.granularities import GRANULARITIES, Layout
 from pruning_core.model import Model
@@ -36,23 +36,18 @@ class Scoring:
 
     def check(self, name: str, wish: LayerPlan) -> None:
         """Refuse a criterion that lacks what it needs or has no meaning here, before anything is computed."""
-        self.calibration.check(name, CRITERIA[wish.criterion])
-        self._check_unit(name, wish)
-
-    def _check_unit(self, name: str, wish: LayerPlan) -> None:
-        """Refuse a granularity that cuts finer than what the criterion tells apart: its blocks would score alike."""
-        unit, layout = CRITERIA[wish.criterion].unit, self.layout(name, wish)
-        if isinstance(layout, Units):
-            told_apart = "input" if layout.structure == "input" else "output"  # a branch: all outputs of its layers
-        else:
-            whole = layout.view == layout.weight_shape and layout.block[0] == 1 and layout.block[1:] == layout.view[1:]
-            told_apart = "output" if whole else ""
-        if unit not in ("weight", told_apart):
-            works = "output_channel or row" if unit == "output" else "input_channel"
-            raise CriterionError(
-                f"{name}: {wish.criterion} scores whole {unit}s, so {wish.granularity} would choose by position; "
-                f"{works} fits it"
-            )
+        data = self.calibration.data
+        why = why_not_criterion(
+            self.model.graph,
+            name,
+            wish.criterion,
+            self.layout(name, wish),
+            has_data=data is not None,
+            has_targets=data is not None and data.targets is not None,
+            update_weights=wish.update_weights,
+        )
+        if why:
+            raise CriterionError(f"{name}: {wish.criterion} {why}")
 
     def scores(self, name: str, wish: LayerPlan) -> Tensor:
         """Return the block scores (arenas, blocks) of layer `name`; larger = keep."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pruning_core.criteria.meaning import lacks
 from pruning_core.criteria.seam import STATISTICS, WITH_TARGETS, WITHOUT_DATA, LayerStatistics
 from pruning_core.data import EvalData, check_fits
 from pruning_core.errors import Cancelled, DataError, UnknownName
@@ -75,7 +76,8 @@ class _Collection:
     def __post_init__(self) -> None:
         self.gradients = Gradients(self.graph, self.layers, self.names)
         self.observer = Observer(self.graph, self.layers, self.names, self.gradients)
-        self.ablation = Ablation(self.graph, self.layers if "ablation" in self.names else ())
+        ablated = [layer for layer in self.layers if "ablation" in self.names and "ablation" not in lacks(layer)]
+        self.ablation = Ablation(self.graph, ablated)
 
     def run(self, data: EvalData, batch_size: int) -> None:
         """Run all examples, in batches or one by one."""
@@ -107,9 +109,9 @@ class _Collection:
     def of(self, layer: Layer) -> LayerStatistics:
         """Return what was asked for of `layer`; NaN and infinite values are refused."""
         found = self.observer.of(layer) | self.gradients.of(layer, self.n) | self.ablation.of(layer, self.n)
-        if "bn_scale" in self.names and layer.batch_norm:
+        if "bn_scale" in self.names and layer.batch_norm and "bn_scale" not in lacks(layer):
             found["bn_scale"] = tensor_at(self.graph.module, layer.batch_norm).detach().clone()
         for name, value in found.items():
             if not torch.isfinite(value).all():
                 raise DataError(f"{layer.name}: {name} is NaN or infinite; the model overflows on the calibration data")
-        return LayerStatistics(layer.name, **found, n=self.n, why_not=self.observer.why_not(layer))
+        return LayerStatistics(layer.name, **found, n=self.n, why_not=lacks(layer))

@@ -1,18 +1,17 @@
 """Runs the graph and adds up what the layers read and give."""
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from pruning_core.columns import column_gram, column_squares
+from pruning_core.criteria.meaning import lacks
 from pruning_core.graph import ModelGraph
-from pruning_core.layers import Layer, reads_in_out
+from pruning_core.layers import Layer
 from pruning_core.statistics.gradients import Gradients, first_tensor
 
-LARGEST = 8192  # rows of a Gram or covariance matrix: 512 MiB
 CHUNK = 1 << 22  # activations that are multiplied at once
 INPUTS = frozenset({"input_norm", "inputs_gram"})
 OUTPUTS = frozenset({"activation_zeros", "activation_mean", "output_mean", "output_covariance"})
@@ -26,7 +25,9 @@ class Observer(fx.Interpreter):
         self.names, self.gradients, self.n = names, gradients, 0
         self.readers = {node: layer for layer in layers for node in layer.nodes} if names & INPUTS else {}
         seen = OUTPUTS | {"activation_gradient"}
-        self.givers = {layer.activation: layer for layer in layers} if names & seen else {}
+        self.lacking = {layer.name: lacks(layer) for layer in layers}
+        givers = [layer for layer in layers if "activation_mean" not in self.lacking[layer.name]]
+        self.givers = {layer.activation: layer for layer in givers} if names & seen else {}
         self.sums: dict[tuple[str, str], Tensor] = {}
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
@@ -49,23 +50,10 @@ class Observer(fx.Interpreter):
             result = self.gradients.as_leaf(self.givers[n], result)
         return result
 
-    def why_not(self, layer: Layer) -> dict[str, str]:
-        """Return for each statistic that `layer` cannot have the end of the sentence that says so."""
-        columns, reasons = prod(layer.weight_shape[1:]), {}
-        if columns > LARGEST:
-            reasons["inputs_gram"] = f"needs products of all pairs of inputs; {columns} are more than {LARGEST}"
-        elif any(reads_in_out(node) != layer.stored_in_out for node in layer.nodes):
-            reasons["inputs_gram"] = "needs a weight that is used one way; this one is used turned round too"
-        if layer.weight_shape[0] > LARGEST:
-            reasons["output_covariance"] = (
-                f"needs products of all pairs of outputs; {layer.weight_shape[0]} are more than {LARGEST}"
-            )
-        return reasons
-
     def _see_input(self, node: fx.Node, layer: Layer, args: Sequence[Any]) -> None:
         if "input_norm" in self.names:
             self._add(layer, "squares", column_squares(node, layer, args))
-        if "inputs_gram" in self.names and "inputs_gram" not in self.why_not(layer):
+        if "inputs_gram" in self.names and "inputs_gram" not in self.lacking[layer.name]:
             self._add(layer, "gram", column_gram(node, layer, args))
 
     def _see_output(self, layer: Layer, values: Tensor) -> None:
@@ -84,7 +72,7 @@ class Observer(fx.Interpreter):
         for part in torch.split(channels, max(1, CHUNK // len(channels)), dim=1):
             centred = part.double() - shift
             self._add(layer, "first", centred.sum(1))
-            if "output_covariance" in self.names and len(channels) <= LARGEST:
+            if "output_covariance" in self.names and "output_covariance" not in self.lacking[layer.name]:
                 self._add(layer, "second", centred @ centred.T)
 
     def _add(self, layer: Layer, what: str, value: Tensor) -> None:

@@ -162,7 +162,8 @@ def test_the_cache_is_bounded_and_keeps_what_was_used_last(monkeypatch: pytest.M
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_ranks_are_usable_whatever_mode_the_first_caller_was_in(model: Model, criterion: str, mode: type) -> None:
     granularity = {"weight": "fine_grained", "output": "row", "input": "input_channel"}[CRITERIA[criterion].unit]
-    known, wish = Ranking(model, data()), LayerPlan(sparsity=0.5, criterion=criterion, granularity=granularity)
+    how = {"criterion": criterion, "granularity": granularity, "update_weights": False}
+    known, wish = Ranking(model, data()), LayerPlan(sparsity=0.5, **how)
     name = "fc1" if granularity == "input_channel" else "conv"
     with mode():
         known.mask(name, wish)

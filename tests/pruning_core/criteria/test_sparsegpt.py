@@ -57,14 +57,25 @@ def test_one_weight_leaves_the_error_that_the_score_says() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 10**6), out=st.integers(1, 6), d=st.integers(2, 12))
-def test_the_error_lies_between_least_squares_and_the_plain_mask(seed: int, out: int, d: int) -> None:
+def test_no_repair_beats_least_squares(seed: int, out: int, d: int) -> None:
     weight, mask, x, gram = problem(out, d, seed)
     best = torch.zeros_like(weight)
     for row, kept, solution in zip(weight, mask, best, strict=True):
         if kept.any():
             solution[kept] = torch.linalg.lstsq(x[0, kept].T, x[0].T @ row).solution
-    repaired = error(weight, solve(weight, mask, gram), x)
-    assert error(weight, best, x) - 1e-9 <= repaired <= error(weight, weight * mask, x) * 1.02 + 1e-9
+    assert error(weight, best, x) - 1e-9 <= error(weight, solve(weight, mask, gram), x)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10**6), out=st.integers(1, 6), d=st.integers(2, 12))
+def test_where_a_row_loses_one_weight_the_repair_is_no_worse_than_the_plain_mask(seed: int, out: int, d: int) -> None:
+    """With more it may be: what one column passes on to another that goes later is lost, as in the paper."""
+    weight, _, x, gram = problem(out, d, seed)
+    mask = torch.arange(d) != torch.arange(out)[:, None] % d
+    repaired, plain = solve(weight, mask, gram), weight * mask
+    damping = 0.01 * gram[0].diagonal().mean()
+    costs = [error(weight, changed, x) + damping * (weight - changed).square().sum() for changed in (repaired, plain)]
+    assert costs[0] <= costs[1] + 1e-9
 
 
 def test_groups_are_repaired_apart() -> None:

@@ -5,6 +5,7 @@ movement carries them, operands that meet unite them; every root of the union-fi
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,11 +62,14 @@ class Coupling:
         """Return what stays of each tensor of `module` that loses something, by its one name there."""
         self._check(removed)
         lines: dict[str, tuple[Tensor, ...]] = {}
+        dead = self._dead(removed)
         for name, labels in self._tensors.by_element.items():
-            lines[name] = _box(labels, self._living(labels, removed), f"'{name}'")
-        for name, shape in self._weights().items():
-            lines[name] = tuple(self._slot_line(name, dim, size, removed) for dim, size in enumerate(shape))
-        return {name: line for name, line in lines.items() if not all(bool(dim.all()) for dim in line)}
+            if dead[self._groups_in[name]].any():
+                lines[name] = _box(labels, self._living(labels, removed), f"'{name}'")
+        for name, shape in self._weights.items():
+            if dead[self._groups_in[name]].any():
+                lines[name] = tuple(self._slot_line(name, dim, size, removed) for dim, size in enumerate(shape))
+        return lines
 
     def lines(self, removed: IntArray) -> dict[str, tuple[Tensor, ...]]:
         """Return what stays of each parameter and buffer of the model that loses something, per stored dimension."""
@@ -85,6 +89,20 @@ class Coupling:
                     whole[dim][start : start + len(line)] = line
         return tuple(whole)
 
+    @cached_property
+    def _groups_in(self) -> dict[str, IntArray]:
+        """Stored tensor of `module` -> the groups that occur in it, so that most tensors need no second look."""
+        labels = {name: [labels] for name, labels in self._tensors.by_element.items()}
+        for name, shape in self._weights.items():
+            slots = (self._slots(name, dim) for dim in range(len(shape)))
+            labels[name] = [found for found in slots if found is not None]
+        return {name: self._distinct(found) for name, found in labels.items()}
+
+    def _distinct(self, labels: list[Tensor]) -> IntArray:
+        small = [stored(found).reshape(-1).numpy() for found in labels]
+        return np.unique(self._labels.parent[np.concatenate([np.zeros(1, np.int64), *small])])
+
+    @cached_property
     def _weights(self) -> dict[str, tuple[int, ...]]:
         names = {name for name, _ in self._tensors.by_slot} - set(self._tensors.by_element)
         packed = {part.packed for part in self.parts.values()}
@@ -96,17 +114,23 @@ class Coupling:
         }
 
     def _slot_line(self, name: str, dim: int, size: int, removed: IntArray) -> Tensor:
-        part = self.parts.get(name)
-        labels = self._tensors.by_slot.get((part.packed if part and part.dim != dim else name, dim))
+        labels = self._slots(name, dim)
         if labels is None:
             return torch.ones(size, dtype=torch.bool)
         return _box(labels, self._living(labels, removed), f"dimension {dim} of '{name}'")[0]
 
-    def _living(self, labels: Tensor, removed: IntArray) -> Tensor:
+    def _slots(self, name: str, dim: int) -> Tensor | None:
+        part = self.parts.get(name)
+        return self._tensors.by_slot.get((part.packed if part and part.dim != dim else name, dim))
+
+    def _dead(self, removed: IntArray) -> BoolArray:
         dead = np.zeros(len(self._labels.parent), dtype=np.bool_)
         dead[removed] = True
+        return dead
+
+    def _living(self, labels: Tensor, removed: IntArray) -> Tensor:
         small = stored(labels)
-        gone: BoolArray = dead[self._labels.parent[small.numpy()]]
+        gone: BoolArray = self._dead(removed)[self._labels.parent[small.numpy()]]
         return torch.from_numpy(~np.asarray(gone)).reshape(small.shape)
 
     def _check(self, removed: IntArray) -> None:
@@ -228,6 +252,8 @@ def _boxes(ctx: Context) -> tuple[tuple[Tensor, str], ...]:
 
 def _box(labels: Tensor, living: Tensor, where: str) -> tuple[Tensor, ...]:
     """Return the living indices per dimension of `labels`; refuse what is no box."""
+    if living.all():
+        return tuple(torch.ones(size, dtype=torch.bool) for size in labels.shape)
     lines, box = [], torch.ones_like(living)
     for dim in range(living.dim()):
         others = [other for other in range(living.dim()) if other != dim]

@@ -20,7 +20,7 @@ def nonzero_params(structure: Structure) -> Reading:
 
 @metric("sparsity", label="Sparsity", unit="fraction", higher_is_better=True)
 def sparsity(structure: Structure) -> Reading:
-    """Share of zeros among the weights of prunable layers (biases, norms and embeddings left out)."""
+    """Share of zeros among the weights of prunable layers (biases, norms and other parameters left out)."""
     total = structure.n_weights
     removed = total - structure.n_kept
     return Reading(removed / total if total else 0.0, f"{removed:,} of {total:,} weights of prunable layers are zero")

@@ -27,8 +27,9 @@ class Slimmed:
     module: nn.Module
     kind: Literal["own", "graph"]  # the user's own class, or a flat graph of torch operators
     graph: fx.GraphModule  # the flat graph in either case
-    params: int
+    params: int  # of the flat graph: the user's own class may hold some that are never read
     macs: int  # per example
+    size_bytes: int  # of all tensors of the flat graph
     difference: float  # largest absolute difference of outputs from the masked model
     scale: float  # largest absolute output of the masked model
     samples: int  # examples compared
@@ -58,7 +59,7 @@ def slim(model: Model, coupling: Coupling, removed: IntArray, masked: nn.Module,
             f"(outputs up to {scale:.3g}); keep it masked, or remove other channels"
         )
     kind: Literal["own", "graph"] = "graph" if own is None else "own"
-    return Slimmed(module, kind, graph, params_of(module), macs, found, scale, samples)
+    return Slimmed(module, kind, graph, params_of(graph), macs, bytes_of(graph), found, scale, samples)
 
 
 def examples(model: Model) -> list[Inputs]:
@@ -72,6 +73,11 @@ def examples(model: Model) -> list[Inputs]:
 def params_of(module: nn.Module) -> int:
     """Count the elements of all parameters; tied ones once."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def bytes_of(module: nn.Module) -> int:
+    """Count the bytes of all parameters and buffers; tied ones once."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*module.parameters(), *module.buffers()))
 
 
 def _checked_macs(model: Model, coupling: Coupling, removed: IntArray, graph: fx.GraphModule) -> int:

@@ -12,14 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pruning_core.apply import check, kept_weights, masks_for, plan_for
+from pruning_core.apply import changes_for, check, kept_weights, masks_for, plan_for
 from pruning_core.data import Dataset
+from pruning_core.granularities import GRANULARITIES
 from pruning_core.metrics.structure import Structure
 from pruning_core.model import Model
 from pruning_core.plan import Plan
 from pruning_core.sensitivity.cells import Tally
 from pruning_core.sensitivity.reference import Reference
 from pruning_core.sensitivity.replay import Frontier
+from pruning_core.slimming import slimmed_counts
 from pruning_core.workbench.edited import Edited
 from pruning_core.workbench.estimate import Estimate
 
@@ -71,10 +73,12 @@ class Workbench:
 
     def exact(self, plan: Plan | None = None) -> Structure:
         """Return sparsity, size and MACs of `plan` from counts alone; nothing is measured or changed."""
-        plan = plan or self.plan
-        check(plan, self.model, self.ranking)
-        kept = kept_weights(self.model, plan, self.ranking)
-        return self.reference.structure.with_counts(kept)
+        plan, dense = plan or self.plan, self.reference.structure
+        if not any(GRANULARITIES[wish.granularity].structure for wish in plan.layers.values() if wish.sparsity > 0):
+            check(plan, self.model, self.ranking)
+            return dense.with_counts(kept_weights(self.model, plan, self.ranking))
+        change = changes_for(self.model, plan, ranking=self.ranking, update=False)
+        return dense.with_masks(change.masks, slimmed_counts(self.model, change.removed))
 
     def masks(self) -> dict[str, Tensor]:
         """Return the masks of the present plan, by layer (out, in, *kernel) or by parameter."""

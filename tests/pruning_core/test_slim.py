@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import pruning_core as pc
+from pruning_core.metrics import METRICS, Structure
+from tests.zoo import shaken
 
 ROWS = [("vit_fashion", "head"), ("resnet_fashion", "output_channel"), ("mobilenet_fashion", "output_channel")]
 
@@ -22,6 +25,9 @@ def test_half_of_the_structures_leave_the_model(name: str, granularity: str, tmp
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert report["slimmed"]["params"] < 0.8 * report["dense"]["params"]
     assert report["slimmed"]["macs"] < 0.8 * report["dense"]["macs"]
+    exact = pc.Workbench(model, plan=plan).exact()
+    assert (exact.slimmed_params, exact.slimmed_macs) == (report["slimmed"]["params"], report["slimmed"]["macs"])
+    assert exact.slimmed_bytes == report["slimmed"]["storage"]["dense"]
     assert report["slimmed"]["accuracy"] == report["masked"]["accuracy"]
     assert report["certificate"]["masked_vs_slimmed_max_abs_diff"] < 1e-4
     assert report["certificate"]["slimmed_vs_onnx_max_abs_diff"] < 1e-4
@@ -63,3 +69,19 @@ def test_a_plan_without_structures_cannot_be_slimmed() -> None:
     plan, _ = pc.uniform_plan(model, pc.LayerPlan(sparsity=0.5))
     with pytest.raises(pc.PruningError, match="removes no whole channel"):
         pc.slim(plan, model)
+
+
+def test_what_removes_no_structure_has_no_slimmed_figures() -> None:
+    model = pc.load_model("lenet_300_100")
+    exact = pc.Workbench(model).edit("fc1", sparsity=0.5)
+    assert (exact.slimmed_params, exact.slimmed_macs, exact.slimmed_bytes) == (None, None, None)
+
+
+def test_biases_and_norms_that_go_with_channels_count_as_zero() -> None:
+    net = shaken(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 36, 10)))
+    model = pc.Model("net", net, (torch.randn(1, 3, 8, 8),))
+    plan = pc.plan_for(model).with_layer("0", sparsity=0.5, granularity="output_channel")
+    live, measured = pc.Workbench(model).exact(plan), Structure.from_module(model.graph, pc.apply(plan, model))
+    assert live.rest.nonzero == measured.rest.nonzero == 3 * 4 + 10  # of bias, scale and shift; the last layer's bias
+    assert METRICS["nonzero_params"](live) == METRICS["nonzero_params"](measured)
+    assert live.slimmed_params == METRICS["nonzero_params"](live).value

@@ -9,7 +9,7 @@ import torch
 from pruning_core.coupling import Coupling, Options, couple
 from pruning_core.model import Model
 from pruning_core.onnx_export import largest_difference, to_onnx
-from pruning_core.slimming import living_graph, python_source, slim
+from pruning_core.slimming import Counts, counts_of, living_graph, python_source, slim
 from pruning_core.slimming.compare import difference, tensors
 from tests.removals import masked_module, weakest
 from tests.zoo import SMALL, ZOO, Entry
@@ -57,6 +57,7 @@ def prove(model: Model, entry: Entry, coupling: Coupling, share: float, with_onn
     assert difference(masked, model.module, batches)[0] > BEYOND_ROUNDING * deviation
     assert found.params < model.graph.params
     assert found.macs < model.graph.macs
+    assert counts_of(coupling, removed) == Counts(found.params, found.macs, found.size_bytes)
     if not norms:
         assert found.kind == ("graph" if model.name in NO_OWN_MODULE else "own")
     _same_from_source(found.graph, batches)

@@ -14,7 +14,7 @@ from pruning_core.coupling import Coupling, Options, couple
 from pruning_core.data import EvalData
 from pruning_core.model import Model
 from pruning_core.onnx_export import largest_difference, to_onnx
-from pruning_core.slimming import living_graph, slim
+from pruning_core.slimming import Counts, counts_of, living_graph, slim
 from tests.removals import masked_module, random_groups
 
 SAMPLES = ("lenet_300_100", "mobilenet_fashion", "resnet_fashion", "vit_fashion")
@@ -48,6 +48,7 @@ def test_random_families(name: str, share: float, seed: int, through_norms: bool
     assert found.params < model.graph.params
     assert found.macs < model.graph.macs
     assert found.samples == 64
+    assert counts_of(coupling, removed) == Counts(found.params, found.macs, found.size_bytes)
 
 
 def test_half_of_all_heads() -> None:

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from explorer import resources, state, work
+from explorer import fit_actions, resources, state, work
+from explorer.present import options
 from explorer.present.mixer import preview_size
+from explorer.present.options import request_for
 from explorer.present.panel import TABS
-from explorer.present.rows import from_option, request_for
 from pruning_core import PruningError
-from pruning_core.criteria import CRITERIA
-from pruning_core.granularities import GRANULARITIES
-from pruning_core.plan import LayerPlan
 
 ALL = ["headline", "mixer", "panel"]  # the fragments of Explore
 REFINE_SECONDS = 0.15  # of measuring before the next answer is shown
@@ -96,23 +94,9 @@ def commit(changes: dict[str, dict[str, Any]]) -> None:
 
 
 def wishes(changes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Turn the mixer's changes into fields of wishes: a granularity brings its settings and a sparsity it allows."""
-    plan = state.current().plan
-    return {name: _wish(plan.layer(name), dict(fields)) for name, fields in changes.items()}
-
-
-def _wish(before: LayerPlan, fields: dict[str, Any]) -> dict[str, Any]:
-    if "granularity" not in fields and "criterion" not in fields:
-        return fields
-    granularity, chosen = from_option(fields.get("granularity", ""))
-    granularity = granularity or before.granularity
-    criterion = fields.get("criterion", before.criterion)
-    allowed = GRANULARITIES[granularity].settings.keys() | CRITERIA[criterion].settings.keys()
-    settings = {name: value for name, value in before.settings.items() if name in allowed} | chosen
-    fields |= {"granularity": granularity, "criterion": criterion, "settings": settings}
-    if "sparsity" not in fields and "n" in settings and "m" in settings:
-        fields["sparsity"] = 1 - settings["n"] / settings["m"]
-    return fields
+    """Turn the mixer's changes into fields of wishes."""
+    bench = state.workbench()
+    return options.wishes(changes, state.current().plan, bench.ranking) if bench else {}
 
 
 def select(layer: str) -> None:
@@ -149,6 +133,8 @@ def command(sent: dict[str, Any]) -> None:
         state.refresh("panel")
     elif kind == "tab":
         show_tab(sent["index"] - 1)
+    elif kind == "fit":
+        fit_actions.open_dialog()
 
 
 def measure_rows(layer: str | None) -> None:

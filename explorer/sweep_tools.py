@@ -7,7 +7,7 @@ import streamlit as st
 from explorer import jobs, state, work
 from explorer.controls import setting
 from explorer.figures import words
-from explorer.present.rows import option_value, request_for
+from explorer.present.options import option_value, request_for
 from pruning_core import Request
 from pruning_core.criteria import CRITERIA
 from pruning_core.granularities import GRANULARITIES

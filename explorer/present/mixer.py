@@ -6,7 +6,8 @@ import pruning_core as pc
 from explorer.figures import headline as heads
 from explorer.figures import words
 from explorer.present.headline import known_accuracy, removes_something
-from explorer.present.rows import Row, curve_and_cells, mixer_rows, option_value
+from explorer.present.options import option_value
+from explorer.present.rows import Row, curve_and_cells, mixer_rows
 from explorer.state import ExplorerState
 from pruning_core.criteria import CRITERIA
 from pruning_core.granularities import GRANULARITIES

@@ -6,10 +6,12 @@ from typing import Any
 import pruning_core as pc
 from explorer import work
 from explorer.present.groups import groups, removable
+from explorer.present.options import granularity_settings, option_value, request_for
 from explorer.state import ExplorerState
 from pruning_core.coupled import row_of
-from pruning_core.criteria import CRITERIA
-from pruning_core.granularities import GRANULARITIES
+from pruning_core.coupling.units import Units
+from pruning_core.criteria import CRITERIA, why_not_criterion
+from pruning_core.granularities import GRANULARITIES, Layout
 from pruning_core.layers import Layer
 from pruning_core.plan import LayerPlan
 from pruning_core.ranking import refuses
@@ -43,7 +45,6 @@ def _row(bench: pc.Workbench, state: ExplorerState, layer: Layer, share_params: 
     wish = state.plan.layer(layer.name)
     curve, cells = curve_and_cells(bench, state, layer.name)
     layout = bench.ranking.layout(layer.name, wish)
-    menus = _menus(bench.reference, layer.name)
     return {
         "name": layer.name,
         "kind": kind(layer),
@@ -62,8 +63,8 @@ def _row(bench: pc.Workbench, state: ExplorerState, layer: Layer, share_params: 
         "drop": _alone(bench, state, layer.name) or _drop(wish, curve, cells),
         "bytes_per_weight": 4,
         "units": removable(bench, layer.name, wish),
-        "granularities": menus[0],
-        "criteria": menus[1],
+        "granularities": _granularities(bench.reference, layer.name),
+        "criteria": _criteria(bench.reference, layer.name, layout),
     }
 
 
@@ -80,68 +81,33 @@ def kind(layer: Layer) -> str:
     return f"{word.replace('_', ' ')}{size} · {inputs * layer.groups} → {out}{grouped}"
 
 
-def option_value(granularity: str, settings: dict[str, Any]) -> str:
-    """Return the menu's value for a granularity with its settings: `n_m?m=4&n=2`."""
-    text = "&".join(f"{key}={value}" for key, value in sorted(settings.items()))
-    return f"{granularity}?{text}" if text else granularity
-
-
-def from_option(value: str) -> tuple[str, dict[str, Any]]:
-    """Undo `option_value`."""
-    name, _, text = value.partition("?")
-    pairs = (pair.split("=", 1) for pair in text.split("&") if pair)
-    return name, {key: int(number) if number.lstrip("-").isdigit() else number for key, number in pairs}
-
-
-def granularity_settings(wish: LayerPlan) -> dict[str, Any]:
-    """Return the settings of the wish's granularity, defaults filled in, so that equal ones look equal."""
-    specs = GRANULARITIES[wish.granularity].settings
-    return {name: wish.settings.get(name, spec.default) for name, spec in specs.items() if not spec.choices} | {
-        name: wish.settings[name]
-        for name, spec in specs.items()
-        if spec.choices and wish.settings.get(name, spec.default) != spec.default
-    }
-
-
-def criterion_settings(wish: LayerPlan) -> dict[str, Any]:
-    """Return the settings that belong to the wish's criterion."""
-    return {name: value for name, value in wish.settings.items() if name in CRITERIA[wish.criterion].settings}
-
-
 @lru_cache(maxsize=4096)
-def _menus(reference: pc.Reference, name: str) -> tuple[list[Row], list[Row]]:
-    """Return the granularities and criteria of one layer; what does not fit says why."""
-    granularities = []
+def _granularities(reference: pc.Reference, name: str) -> list[Row]:
+    """Return the granularities; what does not fit the layer says why."""
+    found = []
     for granularity in GRANULARITIES.values():
         for preset in granularity.presets:
             why = refuses(reference.ranking, name, LayerPlan(granularity=granularity.name, settings=preset))
             option = {"value": option_value(granularity.name, preset), "label": granularity.label_of(**preset)}
-            granularities.append(option | ({"disabled": _short(why, name)} if why else {}))
-    criteria = []
-    for criterion in CRITERIA.values():
-        why = _criterion_refused(reference, name, criterion.needs)
-        criteria.append({"value": criterion.name, "label": criterion.label} | ({"disabled": why} if why else {}))
-    return granularities, criteria
+            found.append(option | ({"disabled": _short(why, name)} if why else {}))
+    return found
 
 
-def _criterion_refused(reference: pc.Reference, name: str, needs: frozenset[str]) -> str | None:
-    if "bn_scale" in needs and reference.model.graph.layer(name).batch_norm is None:
-        return "no batch norm follows"
-    if needs - {"bn_scale"} and reference.dataset is None:
-        return "needs data"
-    if "gradient" in needs and reference.dataset and reference.dataset.calibration.targets is None:
-        return "needs labels"
-    return None
+@lru_cache(maxsize=4096)
+def _criteria(reference: pc.Reference, name: str, cut: Layout | Units) -> list[Row]:
+    """Return the criteria; one that has no meaning for what is cut, or lacks its data, says why."""
+    data, found = reference.dataset, []
+    labelled = data is not None and data.calibration.targets is not None
+    for member in CRITERIA.values():
+        why = why_not_criterion(
+            reference.model.graph, name, member.name, cut, has_data=data is not None, has_targets=labelled
+        )
+        found.append({"value": member.name, "label": member.label} | ({"disabled": _short(why, name)} if why else {}))
+    return found
 
 
 def _short(why: str, name: str) -> str:
     return why.removeprefix(f"{name}: ").split(";")[0]
-
-
-def request_for(wish: LayerPlan, **fields: Any) -> pc.Request:
-    """Return the request that would measure a layer pruned in the way of `wish`."""
-    settings = granularity_settings(wish) | criterion_settings(wish)
-    return pc.Request(granularity=wish.granularity, criterion=wish.criterion, settings=settings, **fields)
 
 
 def curve_and_cells(bench: pc.Workbench, state: ExplorerState, name: str) -> tuple[Row | None, tuple[Cell, ...]]:

@@ -4,7 +4,7 @@ import pytest
 
 import pruning_core as pc
 from explorer import resources, work
-from explorer.present import mixer, rows, sweeps
+from explorer.present import mixer, options, rows, sweeps
 from explorer.state import ExplorerState
 from pruning_core import Request
 from pruning_core.plan import LayerPlan, Plan
@@ -48,8 +48,8 @@ def state_with(**layers: LayerPlan) -> ExplorerState:
     [("fine_grained", {}, "fine_grained"), ("n_m", {"n": 2, "m": 4}, "n_m?m=4&n=2"), ("x", {"way": "in"}, "x?way=in")],
 )
 def test_a_menu_value_names_a_granularity_with_its_settings(granularity: str, settings: dict, value: str) -> None:
-    assert rows.option_value(granularity, settings) == value
-    assert rows.from_option(value) == (granularity, settings)
+    assert options.option_value(granularity, settings) == value
+    assert options.from_option(value) == (granularity, settings)
 
 
 def test_a_layer_is_described_by_kind_and_shape() -> None:
@@ -85,7 +85,7 @@ def test_a_granularity_that_does_not_fit_says_why_in_its_menu(bench: pc.Workbenc
     assert "no kernels" in menu["Kernel"]
     assert {option["value"]: option.get("disabled") for option in row["criteria"]}[
         "bn_scale"
-    ] == "no batch norm follows"
+    ] == "needs a batch norm after the layer"
 
 
 def test_the_notice_names_the_worst_layer_and_a_sparsity_that_mends_it(bench: pc.Workbench) -> None:
@@ -124,3 +124,32 @@ def test_the_columns_of_a_running_sweep_are_those_that_come(bench: pc.Workbench)
 def test_the_first_curves_are_those_of_the_layers_that_lose_most() -> None:
     found = known(cell("fc1", 0.5, 10), cell("fc2", 0.5, 90), cell("fc3", 0.5, 40))
     assert sweeps.default_layers(found, 2) == ["fc2", "fc3"]
+
+
+def test_a_granularity_of_steps_brings_the_nearest_of_them() -> None:
+    bench = pc.Workbench(resources.model("resnet_fashion"))
+    block = {"layers.0.conv1": {"granularity": "layer"}}
+    for before, after in ((0.3, 0.0), (0.8, 1.0)):
+        plan = Plan(layers={"layers.0.conv1": LayerPlan(sparsity=before)})
+        assert options.wishes(block, plan, bench.ranking)["layers.0.conv1"]["sparsity"] == after
+    pattern = options.wishes({"layers.0.conv1": {"granularity": "n_m?m=4&n=1"}}, Plan(), bench.ranking)
+    assert pattern["layers.0.conv1"]["sparsity"] == 0.75
+
+
+def test_coupled_rows_carry_a_letter_and_bind_when_channels_go() -> None:
+    bench = pc.Workbench(resources.model("resnet_fashion"))
+    state = ExplorerState(model="resnet_fashion", plan=bench.plan)
+    found = {row["name"]: row for row in rows.mixer_rows(bench, state)}
+    letters = [row["group"]["letter"] if row["group"] else "" for row in found.values()]
+    assert letters == ["A", "", "A", "", "B", "B", "", "B", "", "C", "C", "", "C", ""]
+    assert not any(row["group"]["active"] for row in found.values() if row["group"])
+    assert found["conv1"]["group"]["tip"] == "Coupled with layers.0.conv2: binds only when whole channels go."
+    channels = LayerPlan(sparsity=0.5, granularity="output_channel")
+    plan = pc.edited(bench.plan, {"conv1": channels.model_dump()}, bench.ranking)
+    bound = {row["name"]: row for row in rows.mixer_rows(bench, ExplorerState(model="resnet_fashion", plan=plan))}
+    assert [name for name, row in bound.items() if row["group"] and row["group"]["active"]] == [
+        "conv1",
+        "layers.0.conv2",
+    ]
+    assert bound["layers.0.conv2"]["sparsity"] == 0.5
+    assert bound["conv1"]["units"] == {"word": "channel", "n": 16, "stay": []}

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer import actions, empty, state
+from explorer import actions, empty, fit, state
 from explorer.components import declare
 from explorer.panel import panel
 from explorer.present.headline import headline as headline_data
@@ -50,3 +50,4 @@ else:
         mixer()
     with right, st.container(key="side", gap=None):
         panel()
+    fit.dialog()

@@ -134,14 +134,14 @@ def merged(sweeps: Sequence[Sweep]) -> Sweep:
     first, *others = sweeps
     if not others:
         return first
-    same = {name: getattr(first, name) for name in ("granularity", "criterion")}
-    ways = {n: value if all(getattr(s, n) == value for s in others) else "mixed" for n, value in same.items()}
+    granularities, criteria = {found.granularity for found in sweeps}, {found.criterion for found in sweeps}
     cells = tuple(cell for found in sweeps for cell in found.cells)
     measured = {cell.layer for cell in cells}
     skipped = {name: why for found in sweeps for name, why in found.skipped.items() if name not in measured}
     return replace(
         first,
-        **ways,
+        granularity=first.granularity if len(granularities) == 1 else "mixed",
+        criterion=first.criterion if len(criteria) == 1 else "mixed",
         settings={},
         n_samples=min(found.n_samples for found in sweeps),
         exact=all(found.exact for found in sweeps),

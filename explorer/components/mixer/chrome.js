@@ -13,6 +13,7 @@ const frameHtml = () => `<div class="bar">
     <label class="pair"><span>Sort</span><select class="sl sort" aria-label="Sort">${SORTS.map(([value, label]) => `<option value="${value}">${label}</option>`).join('')}</select></label>
     <div class="seg density" role="group" aria-label="Row height" hidden><button type="button" data-density="roomy">Roomy</button><button type="button" data-density="compact">Compact</button></div>
     <label class="pair"><span>Tolerance</span><input class="tolerance" type="text" inputmode="decimal" autocomplete="off" aria-label="Tolerance in points"></label>
+    <button type="button" class="btn" data-fit aria-haspopup="dialog">${icon(ICONS.target, 14)}Fit to budget</button>
   </div>
   <div class="table"><div class="scroller" role="grid" aria-label="Layers" aria-multiselectable="true">${HEADER_HTML}<div class="body" role="rowgroup"></div></div>
     <div class="overview" data-tip="Bar: sparsity of each layer. Triangle: above tolerance." hidden><svg class="bars" width="25" aria-hidden="true"><path class="tracks"/><path class="within"/><path class="above"/></svg><span class="frame"></span></div></div>

@@ -1,0 +1,99 @@
+"""All allocations of one budget: what was predicted of each and what was measured, one row each."""
+
+from dataclasses import dataclass
+from html import escape
+
+import plotly.graph_objects as go
+
+from explorer.figures import words
+
+PREDICTED = ("#7f8896", "#788292")  # the grey of controls, light and dark
+MEASURED = ("#2f55d4", "#93aaff")
+ROW = 34  # pixels
+FRAME = 86  # pixels for axis and legend
+APART = 0.17  # of a row, between the two marks
+
+
+@dataclass(frozen=True)
+class Point:
+    """One allocation: changes of accuracy in points, with 95 % intervals."""
+
+    label: str
+    predicted: float | None
+    predicted_interval: tuple[float, float] | None
+    measured: float | None
+    measured_interval: tuple[float, float] | None
+
+
+def comparison(points: list[Point], tolerance: float, dark: bool = False) -> go.Figure:
+    """Draw one row for each allocation, the first on top: predicted above measured, the tolerance dashed."""
+    figure, places = go.Figure(), [len(points) - 1 - i for i in range(len(points))]
+    predicted = [(y + APART, p.label, p.predicted, p.predicted_interval) for y, p in zip(places, points, strict=True)]
+    measured = [(y - APART, p.label, p.measured, p.measured_interval) for y, p in zip(places, points, strict=True)]
+    hollow = {"symbol": "diamond-open", "size": 9, "line": {"width": 2}}
+    _marks(figure, "predicted, sum of single drops", predicted, PREDICTED[dark], hollow)
+    _marks(figure, "measured, all layers together", measured, MEASURED[dark], {"symbol": "circle", "size": 10})
+    figure.add_vline(x=0, line={"width": 1, "color": PREDICTED[dark]})
+    figure.add_vline(
+        x=-tolerance,
+        line={"dash": "dash", "width": 1, "color": PREDICTED[dark]},
+        annotation={"text": f"tolerance {tolerance:.1f} pt", "yanchor": "bottom"},
+        annotation_position="top left",
+    )
+    figure.update_layout(
+        height=FRAME + ROW * max(1, len(points)),
+        margin={"l": 8, "r": 8, "t": 26, "b": 8},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
+        hovermode="closest",
+    )
+    figure.update_xaxes(title_text="change of accuracy, pt", automargin=True, fixedrange=True, zeroline=False)
+    figure.update_yaxes(
+        tickvals=places,
+        ticktext=[escape(point.label) for point in points],
+        range=[-0.5, max(1, len(points)) - 0.5],
+        automargin=True,
+        fixedrange=True,
+        zeroline=False,
+    )
+    return figure
+
+
+Mark = tuple[float, str, float | None, tuple[float, float] | None]
+
+
+def _marks(figure: go.Figure, name: str, marks: list[Mark], color: str, marker: dict[str, object]) -> None:
+    drawn = [(y, label, x, between or (x, x)) for y, label, x, between in marks if x is not None]
+    figure.add_scatter(
+        x=[x for _, _, x, _ in drawn],
+        y=[y for y, _, _, _ in drawn],
+        mode="markers",
+        name=name,
+        marker={"color": color} | marker,
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [high - x for _, _, x, (_, high) in drawn],
+            "arrayminus": [x - low for _, _, x, (low, _) in drawn],
+            "thickness": 2,
+            "width": 0,
+            "color": color,
+        },
+        customdata=[
+            f"{escape(label)}: {words.signed(x)} pt, 95 % from {words.signed(low)} to {words.signed(high)}"
+            for _, label, x, (low, high) in drawn
+        ],
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+
+
+def describe(points: list[Point]) -> str:
+    """Return the chart in words, for those who cannot see it."""
+    parts = []
+    for point in points:
+        known = [
+            f"{word} {words.signed(value)} points"
+            for word, value in (("predicted", point.predicted), ("measured", point.measured))
+            if value is not None
+        ]
+        parts.append(f"{point.label}: {' and '.join(known)}")
+    return "Change of accuracy by allocation. " + "; ".join(parts)

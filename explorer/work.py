@@ -11,6 +11,8 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
+from torch import nn
+
 from explorer import jobs, resources
 from explorer.jobs import Job
 from pruning_core import Pruned, Reference, Report, Request, measure, prune, sweep
@@ -95,15 +97,28 @@ def last_sweep(model: str, data: str | None) -> Job | None:
     return jobs.newest_of(lambda key: isinstance(key, tuple) and key[:3] == wanted)
 
 
+@dataclass(frozen=True)
+class Timed:
+    """Dense against the smallest form of the pruned model; against the masked one too where that is another."""
+
+    smallest: Latency
+    masked: Latency | None
+
+
 def start_latency(model: str, data: str | None, plan: Plan) -> Job:
     """Measure dense against pruned, alone: the queue lets nothing run beside it."""
 
-    def work(job: Job) -> Latency:
+    def work(job: Job) -> Timed:
         reference = resources.reference(model, data)
         loaded = reference.model
         pruned, example = prune(loaded, plan, ranking=reference.ranking), loaded.example_inputs[0][:1]
-        is_slimmed = pruned.slimmed is not None
-        return latency_of(loaded, pruned.smallest, example, RUNTIME, LATENCY_SECONDS, job.cancelled, is_slimmed)
+
+        def against(form: nn.Module, is_slimmed: bool) -> Latency:
+            return latency_of(loaded, form, example, RUNTIME, LATENCY_SECONDS, job.cancelled, is_slimmed)
+
+        if pruned.slimmed is None:
+            return Timed(against(pruned.masked, False), None)
+        return Timed(against(pruned.slimmed.module, True), against(pruned.masked, False))
 
     return jobs.start(_latency_key(model, data, plan), f"Latency of {model}", work)
 

@@ -32,6 +32,8 @@ class Speed:
     null_interval: tuple[float, float]
     difference: bool
     how: str
+    masked_ms: float | None = None  # of the masked model, where the slimmed one was measured
+    masked_difference: bool = False
 
 
 Drawn = dict[str, Any]
@@ -72,41 +74,60 @@ def accuracy(known: Accuracy, tolerance: float, *, estimated: bool = False, prun
     )
 
 
-def size(storage: dict[str, int | None]) -> Drawn:
-    """Return the size metric: the smallest encoding of each layer, index cost included."""
+def size(storage: dict[str, int | None], slimmed: int | None = None) -> Drawn:
+    """Return the size metric: the smaller of the slimmed model and the best encoding of the masked one."""
     best, dense = storage["best"] or 0, storage["dense"] or 1
     names = {"dense": "dense", "bitmask": "bitmask", "csr": "CSR", "n_m": "N:M"}
     encoding = next((label for name, label in names.items() if storage.get(name) == best), "best of each layer")
-    figure, unit = words.size(best)
+    is_slimmed = slimmed is not None and slimmed <= best
+    shown = slimmed if slimmed is not None and is_slimmed else best
+    figure, unit = words.size(shown)
     dense_figure, dense_unit = words.size(dense)
+    masked = f"{encoding}, fp32"
+    how = f"slimmed · masked {' '.join(words.size(best))}" if is_slimmed else masked
+    title = "Smallest of dense, bitmask and CSR for each layer, index included. A masked file itself stays dense."
+    if is_slimmed:
+        title = f"The dense file of the slimmed model. Masked it takes {' '.join(words.size(best))} at best ({masked})."
+    elif slimmed is not None:
+        title += f" The dense file of the slimmed model takes {' '.join(words.size(slimmed))}."
     return _metric(
         "size",
         "Size",
-        f"{encoding}, fp32",
+        how,
         figure,
         unit,
-        change=words.change(best, dense) if best != dense else "",
+        change=words.change(shown, dense) if shown != dense else "",
         dense=f"dense {dense_figure}{'' if dense_unit == unit else ' ' + dense_unit}",
-        title="Smallest of dense, bitmask and CSR for each layer, index included. A masked file itself stays dense.",
-        glyph={"kind": "bar", "fraction": best / dense, "null": None},
+        title=title,
+        glyph={"kind": "bar", "fraction": shown / dense, "null": None},
     )
 
 
-def flops(macs: int, effective_macs: int) -> Drawn:
+def flops(macs: int, effective_macs: int, slimmed_macs: int | None = None) -> Drawn:
     """Return the FLOPs metric: what runs; what a kernel that skips zeros would do is only the caption."""
-    figure, unit = words.operations(2 * macs)
-    skipped, skipped_unit = words.operations(2 * effective_macs)
+    runs = macs if slimmed_macs is None else slimmed_macs
+    figure, unit = words.operations(2 * runs)
+    dense_figure, dense_unit = words.operations(2 * macs)
+    skipped = " ".join(words.operations(2 * effective_macs))
+    how = f"{skipped} skipping zeros" if effective_macs < runs else "as run"
+    change, title = (
+        "no change" if effective_macs < macs else "",
+        "A mask puts zeros in place; they are multiplied all the same.",
+    )
+    if slimmed_macs is not None:
+        how = f"slimmed · masked {dense_figure} {dense_unit}"
+        change, title = words.change(runs, macs), "Channels, heads and blocks that go whole are taken out."
     return _metric(
         "flops",
         "FLOPs",
-        f"{skipped} {skipped_unit} skipping zeros" if effective_macs < macs else "as run",
+        how,
         figure,
         unit,
-        change="no change" if effective_macs < macs else "",
-        tone="muted",
-        dense=f"dense {figure}",
-        title="2 × MACs of one example, as run. A mask puts zeros in place; they are multiplied all the same.",
-        glyph={"kind": "bar", "fraction": 1.0, "null": None},
+        change=change,
+        tone="muted" if slimmed_macs is None else "plain",
+        dense=f"dense {dense_figure}{'' if dense_unit == unit else ' ' + dense_unit}",
+        title=f"2 × MACs of one example, as run. {title}",
+        glyph={"kind": "bar", "fraction": runs / macs if macs else 1.0, "null": None},
     )
 
 
@@ -117,16 +138,22 @@ def latency(speed: Speed | None, state: str, action: Drawn | None) -> Drawn:
         shown = how or "not measured for this plan"
         return _metric("latency", "Latency", shown, "–", "ms", tone="muted", busy=state == "measuring", action=action)
     digits = 2 if speed.dense_ms < 10 else 1
+    how = f"{speed.how}, {speed.runtime}"
+    title = f"{how}. Zeros alone do not make this runtime faster."
+    if speed.masked_ms is not None:
+        masked = f"{words.rounded(speed.masked_ms, digits)} ms"
+        known = "differs from dense" if speed.masked_difference else "shows no difference to dense"
+        title = f"{how}. The slimmed model; the masked one takes {masked} and {known}."
     return _metric(
         "latency",
         "Latency",
-        speed.runtime,
+        speed.runtime if speed.masked_ms is None else f"slimmed · masked {masked}",
         words.rounded(speed.pruned_ms, digits),
         "ms",
         change=f"{words.signed(100 * (speed.ratio - 1))} %" if speed.difference else "no difference",
         tone="plain" if speed.difference else "muted",
         dense=f"dense {words.rounded(speed.dense_ms, digits)}",
-        title=f"{speed.how}. Zeros alone do not make this runtime faster.",
+        title=title,
         glyph={"kind": "bar", "fraction": speed.ratio, "null": list(speed.null_interval)},
         action=action,
     )

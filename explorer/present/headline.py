@@ -27,8 +27,8 @@ def headline(bench: pc.Workbench, state: ExplorerState, form: str = "full") -> d
         "form": form,
         "metrics": [
             _accuracy_metric(bench, state, known, dragged),
-            heads.size(exact.storage),
-            heads.flops(bench.model.graph.macs, round(METRICS["effective_macs"](exact).value)),
+            heads.size(exact.storage, exact.slimmed_bytes),
+            heads.flops(bench.model.graph.macs, round(METRICS["effective_macs"](exact).value), exact.slimmed_macs),
             _latency(job, bool(dragged)),
         ],
         "can_undo": bool(state.past),
@@ -124,7 +124,7 @@ def _latency(job: Job | None, dragged: bool) -> heads.Drawn:
         return heads.latency(None, "measuring" if job.state == "running" else "waiting", None)
     if job.state != "done":
         return heads.latency(None, "failed", action)
-    found = job.result
+    found, masked = job.result.smallest, job.result.masked
     speed = heads.Speed(
         f"ONNX Runtime, {found.threads} thread, batch {found.batch}",
         found.dense_ms,
@@ -134,5 +134,7 @@ def _latency(job: Job | None, dragged: bool) -> heads.Drawn:
         found.null_interval,
         found.difference,
         found.how,
+        masked and masked.pruned_ms,
+        bool(masked and masked.difference),
     )
     return heads.latency(speed, "measured", None)

@@ -1,6 +1,7 @@
 """Figures and words: plain data in, exact text and plotly data out."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -153,6 +154,26 @@ def test_masked_flops_are_what_runs_and_zeros_are_only_the_caption() -> None:
     assert (drawn["value"], drawn["unit"], drawn["change"]) == ("18.7", "M", "no change")
     assert drawn["how"] == "13.3 M skipping zeros"
     assert headline.flops(9_350_000, 9_350_000)["how"] == "as run"
+
+
+def test_what_leaves_the_model_is_gone_from_size_and_flops_and_stands_beside_the_masked_figures() -> None:
+    storage = {"dense": 1_200_000, "bitmask": 700_000, "csr": None, "n_m": None, "best": 700_000}
+    drawn = headline.size(storage, 600_000)
+    assert (drawn["value"], drawn["unit"], drawn["change"]) == ("600", "KB", "−50.0 %")
+    assert drawn["how"] == "slimmed · masked 700 KB"
+    sparse = headline.size(storage | {"bitmask": 500_000, "best": 500_000}, 600_000)
+    assert (sparse["value"], sparse["how"]) == ("500", "bitmask, fp32")
+    assert "slimmed model takes 600 KB" in sparse["title"]
+    run = headline.flops(9_350_000, 6_650_000, 4_675_000)
+    assert (run["value"], run["unit"], run["change"], run["tone"]) == ("9.35", "M", "−50.0 %", "plain")
+    assert (run["how"], run["glyph"]["fraction"]) == ("slimmed · masked 18.7 M", 0.5)
+
+
+def test_latency_of_the_slimmed_model_stands_beside_that_of_the_masked_one() -> None:
+    both = replace(speed(0.6, difference=True), masked_ms=0.424, masked_difference=False)
+    drawn = headline.latency(both, "measured", None)
+    assert (drawn["change"], drawn["how"]) == ("−40.0 %", "slimmed · masked 0.42 ms")
+    assert drawn["title"].endswith("the masked one takes 0.42 ms and shows no difference to dense.")
 
 
 def speed(ratio: float, *, difference: bool) -> headline.Speed:

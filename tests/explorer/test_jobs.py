@@ -249,6 +249,19 @@ def test_a_latency_belongs_to_what_the_plan_prunes_not_to_its_locks() -> None:
     assert keys[0] != keys[2]
 
 
+def test_latency_of_a_plan_that_takes_channels_out_is_measured_slimmed_and_masked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(work, "LATENCY_SECONDS", 0.2)
+    hidden = LayerPlan(sparsity=0.9, granularity="output_channel")
+    job = work.start_latency(LENET, None, Plan(layers={"fc1": hidden}))
+    found = finished(job).result
+    assert found.masked is not None
+    assert found.smallest.ratio_to_dense < 0.7 < found.masked.ratio_to_dense  # 235,000 of 266,000 weights leave
+    zeros = work.start_latency(LENET, None, Plan(layers={"fc1": LayerPlan(sparsity=0.9)}))
+    assert finished(zeros).result.masked is None
+
+
 def test_latency_waits_for_a_sweep() -> None:
     _, gate = running("a sweep")
     job = work.start_latency(LENET, "mnist", Plan())

@@ -32,7 +32,7 @@ const HEADER_HTML = `<div class="hd" role="row"><span role="columnheader" class=
 
 function rowHtml(data) {
   const name = escapeHtml(data.name);
-  const label = `<div class="rail" role="gridcell"></div><div class="who" role="rowheader"><span class="nm"${tip(data.name)}>${name}</span><span class="kd">${escapeHtml(data.kind || '')}</span></div>`;
+  const label = `<div class="rail" role="gridcell"></div><div class="who" role="rowheader"><span class="nm"${tip(data.name)}><bdi>${name}</bdi></span><span class="kd">${escapeHtml(data.kind || '')}</span></div>`;
   if (!data.prunable) {
     return `${label}${shareHtml()}<div class="why" role="gridcell">${icon(ICONS.blocked, 14)}`
       + `<span><b>Cannot be pruned.</b> ${escapeHtml(data.why_not || '')}</span></div>`;

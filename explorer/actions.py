@@ -116,6 +116,9 @@ def command(sent: dict[str, Any]) -> None:
         state.view(drag=None)
         (state.undo if kind == "undo" else state.redo)()
         state.refresh(*ALL)
+    elif kind == "ignore":
+        state.view(ignored=(*state.current().view.get("ignored", ()), tuple(sent["finding"])))
+        state.refresh("mixer")
     elif kind == "tolerance":
         state.change(tolerance=float(sent["value"]), push=state.current().push + 1)
         state.write_link()

@@ -24,6 +24,8 @@ def panel() -> None:
         on_tab_change=layer_actions.panel_tab,
     )
     with st.container(key="pane", gap="small"):
+        for sentence in present.stay(bench, app):
+            st.caption(sentence)
         _TABS[app.tab](bench, app)
 
 

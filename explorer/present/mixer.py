@@ -6,13 +6,14 @@ import pruning_core as pc
 from explorer.figures import headline as heads
 from explorer.figures import words
 from explorer.present.headline import known_accuracy, removes_something
+from explorer.present.notes import note
 from explorer.present.options import option_value
-from explorer.present.rows import Row, curve_and_cells, mixer_rows
+from explorer.present.rows import Row, mixer_rows
 from explorer.state import ExplorerState
 from pruning_core.criteria import CRITERIA
 from pruning_core.granularities import GRANULARITIES
 from pruning_core.plan import Plan
-from pruning_core.sensitivity import DEFAULT_LEVELS, largest_within
+from pruning_core.sensitivity import DEFAULT_LEVELS
 
 PREVIEW_SECONDS = 6.0  # that a preview of all layers may take
 
@@ -55,30 +56,6 @@ def _overall_drop(known: heads.Accuracy | None, state: ExplorerState) -> dict[st
     half = 50 * (known.drop_interval[1] - known.drop_interval[0])
     measuring = "known" if known.n == known.total else "measuring"
     return {"state": measuring, "value": 100 * known.drop, "half": half, "n": known.n, "total": known.total}
-
-
-def note(bench: pc.Workbench, state: ExplorerState, rows: list[Row]) -> dict[str, Any] | None:
-    """Return the one line that needs doing: a refusal, else the layer that costs most above tolerance."""
-    if state.notice:
-        return {"text_parts": [{"text": state.notice}], "actions": []}
-    above = [row for row in rows if row["prunable"] and row["curve"] and (row["drop"]["value"] or 0) < -state.tolerance]
-    if not above:
-        return None
-    worst = min(above, key=lambda row: row["drop"]["value"])
-    name, cost = worst["name"], worst["drop"]["value"]
-    _, cells = curve_and_cells(bench, state, name)
-    limit = largest_within(cells, state.tolerance / 100, worst["steps"])
-    limit = limit if worst["steps"] else int(100 * limit + 1e-9) / 100
-    over = f"{words.rounded(-cost - state.tolerance)} pt above tolerance."
-    rest = f" alone costs {words.rounded(cost)} pt; it stays within tolerance up to {words.percent(limit, 0)}."
-    use = {"kind": "edit", "changes": {name: {"sparsity": limit}}}
-    return {
-        "text_parts": [{"text": over, "bold": True}, {"text": " "}, {"text": name, "mono": True}, {"text": rest}],
-        "actions": [
-            {"label": "Show layer", "command": {"kind": "select", "layer": name}},
-            {"label": f"Use {words.percent(limit, 0)}", "command": use},
-        ],
-    }
 
 
 def _footer(bench: pc.Workbench, state: ExplorerState) -> str:

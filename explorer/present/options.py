@@ -57,6 +57,7 @@ def _wish(name: str, before: LayerPlan, fields: dict[str, Any], ranking: Ranking
     criterion = fields.get("criterion", before.criterion)
     allowed = GRANULARITIES[granularity].settings.keys() | CRITERIA[criterion].settings.keys()
     settings = {key: value for key, value in before.settings.items() if key in allowed} | chosen
+    settings |= fields.get("settings", {})
     fields |= {"granularity": granularity, "criterion": criterion, "settings": settings}
     if "sparsity" not in fields and "n" in settings and "m" in settings:
         fields["sparsity"] = 1 - settings["n"] / settings["m"]

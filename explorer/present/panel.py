@@ -8,6 +8,7 @@ import numpy as np
 
 import pruning_core as pc
 from explorer.figures import words
+from explorer.present.groups import removable
 from explorer.present.rows import kind
 from explorer.state import ExplorerState
 from pruning_core.criteria import CRITERIA, LayerStatistics
@@ -23,7 +24,11 @@ def panel(bench: pc.Workbench, state: ExplorerState) -> dict[str, Any]:
     kept = bench.ranking.n_kept_weights(layer.name, wish) if state.plan.scope == "layer" else layer.n_weights
     facts = [{"text": part} for part in kind(layer).split(" · ")]
     facts.append({"text": f"{words.count(layer.n_weights)} weights"})
-    if wish.sparsity:
+    units = removable(bench, layer.name, wish)
+    if units:
+        left = bench.ranking.n_keep(layer.name, wish)
+        facts.append({"text": f"{left} of {words.plural(units['n'], units['word'])} kept", "strong": True})
+    elif wish.sparsity:
         facts.append({"text": f"{words.count(kept)} kept", "strong": True})
     tag = f"{words.rounded(100 * wish.sparsity).removesuffix('.0')} % pruned"
     return {
@@ -34,6 +39,13 @@ def panel(bench: pc.Workbench, state: ExplorerState) -> dict[str, Any]:
         "tabs": list(TABS),
         "tab": state.tab,
     }
+
+
+def stay(bench: pc.Workbench, state: ExplorerState) -> list[str]:
+    """Return sentences on channels or heads of the selected layer that must stay."""
+    name = state.layer or ""
+    units = removable(bench, name, state.plan.layer(name))
+    return [f"{sentence}." for sentence in units["stay"]] if units else []
 
 
 def weights(bench: pc.Workbench, state: ExplorerState) -> bytes:

@@ -4,7 +4,7 @@ import pytest
 
 import pruning_core as pc
 from explorer import resources, work
-from explorer.present import mixer, options, rows, sweeps
+from explorer.present import mixer, notes, options, panel, rows, sweeps
 from explorer.state import ExplorerState
 from pruning_core import Request
 from pruning_core.plan import LayerPlan, Plan
@@ -91,14 +91,14 @@ def test_a_granularity_that_does_not_fit_says_why_in_its_menu(bench: pc.Workbenc
 def test_the_notice_names_the_worst_layer_and_a_sparsity_that_mends_it(bench: pc.Workbench) -> None:
     known(cell("fc1", 0.4, 0), cell("fc1", 0.8, 40), cell("fc2", 0.4, 0), cell("fc2", 0.8, 20))
     state = state_with(fc1=LayerPlan(sparsity=0.8), fc2=LayerPlan(sparsity=0.8))
-    note = mixer.note(bench, state, rows.mixer_rows(bench, state))
+    note = notes.note(bench, state, rows.mixer_rows(bench, state))
     assert note is not None
     assert "".join(part["text"] for part in note["text_parts"]) == (
         "3.0 pt above tolerance. fc1 alone costs 4.0 pt; it stays within tolerance up to 50 %."
     )
     assert note["actions"][1]["command"] == {"kind": "edit", "changes": {"fc1": {"sparsity": 0.5}}}
     mild = state_with(fc1=LayerPlan(sparsity=0.4))
-    assert mixer.note(bench, mild, rows.mixer_rows(bench, mild)) is None
+    assert notes.note(bench, mild, rows.mixer_rows(bench, mild)) is None
 
 
 def test_limits_are_whole_percents_on_the_line_through_the_cells(bench: pc.Workbench) -> None:
@@ -153,3 +153,31 @@ def test_coupled_rows_carry_a_letter_and_bind_when_channels_go() -> None:
     ]
     assert bound["layers.0.conv2"]["sparsity"] == 0.5
     assert bound["conv1"]["units"] == {"word": "channel", "n": 16, "stay": []}
+
+
+def test_what_a_reader_of_plans_sees_is_said_with_a_way_out_until_it_is_put_aside() -> None:
+    bench = pc.Workbench(resources.model("resnet_fashion"))
+    plan = bench.plan.with_layers({"fc": {"sparsity": 0.5}, "conv1": {"sparsity": 0.5}})
+    bench.set_plan(plan)
+    state = ExplorerState(model="resnet_fashion", plan=plan)
+    said = notes.note(bench, state, [])
+    assert said is not None
+    assert "".join(part["text"] for part in said["text_parts"]) == (
+        "fc: the last layer, which gives the answers, loses 50.0% of its weights; it holds 0.38% of the model's. "
+        "Would help: leave it dense. 1 more note."
+    )
+    assert [action["label"] for action in said["actions"]] == ["Show layer", "Mend", "Ignore"]
+    mended = {"fc": {"sparsity": 0.0}}
+    assert said["actions"][1]["command"] == {"kind": "edit", "changes": mended}
+    put_aside = ExplorerState(plan=plan, view={"ignored": (tuple(said["actions"][2]["command"]["finding"]),)})
+    other = notes.note(bench, put_aside, [])
+    assert other is not None
+    assert other["text_parts"][0]["text"] == "conv1"
+
+
+def test_the_panel_counts_what_a_structural_wish_keeps() -> None:
+    bench = pc.Workbench(resources.model("vit_fashion"))
+    name = "layers.0.attention.qkv"
+    bench.edit(name, granularity="head", sparsity=0.5)
+    shown = panel.panel(bench, ExplorerState(model="vit_fashion", plan=bench.plan, layer=name))
+    assert shown["facts"][-1] == {"text": "2 of 4 heads kept", "strong": True}

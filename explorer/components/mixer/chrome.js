@@ -59,11 +59,13 @@ function noteHtml(note) {
     if (bold) return `<b>${safe}</b>`;
     return mono ? `<span class="mono">${safe}</span>` : safe;
   };
-  return `<span class="warn">${icon(ICONS.warning, 14)}</span><span>${note.text_parts.map((piece, k) => (k && note.text_parts[k - 1].bold ? ' ' : '') + part(piece)).join('')}</span>`;
+  const mark = note.tone === 'info' ? '' : `<span class="warn">${icon(ICONS.warning, 14)}</span>`;
+  return `${mark}<span>${note.text_parts.map((piece, k) => (k && note.text_parts[k - 1].bold ? ' ' : '') + part(piece)).join('')}</span>`;
 }
 
 function paintMessages(mixer) {
   const { note, empty_curves: empty } = mixer.data;
+  mixer.find('.note').classList.toggle('info', note?.tone === 'info');
   paintMessage(mixer, mixer.find('.note'), 'note', note, () => noteHtml(note));
   paintMessage(mixer, mixer.find('.empty'), 'empty', empty, () => `<span>${escapeHtml(empty.text)}</span>`);
 }

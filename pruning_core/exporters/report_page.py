@@ -1,45 +1,22 @@
 """The report as one readable page: no script, no foreign request, light and dark by the reader's system."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from pruning_core.exporters.report_html import PAGE, STYLE, section, table
 from pruning_core.exporters.seam import Bundle, exporter, known
 from pruning_core.report import Document, Report
 
-STYLE = """
-:root { color-scheme: light dark; --bg: #fff; --panel: #f6f7f9; --line: #dfe3e9; --text: #14171c; --muted: #545d6b;
-  --accent: #2f55d4; }
-@media (prefers-color-scheme: dark) { :root { --bg: #0e1014; --panel: #16191f; --line: #2a2f38; --text: #e8eaee;
-  --muted: #a3acba; --accent: #93aaff; } }
-body { margin: 0 auto; max-width: 1080px; padding: 24px; background: var(--bg); color: var(--text);
-  font: 14px/1.5 -apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-h1 { font-size: 22px; } h2 { font-size: 16px; margin-top: 32px; } p, small, th { color: var(--muted); }
-div { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--line); font-weight: 400; }
-th:first-child, td:first-child, .text td, .text th { text-align: left; } small { display: block; }
-code, pre { font: 12px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
-pre { background: var(--panel); padding: 12px; border-radius: 6px; overflow-x: auto; }
-meter { width: 72px; }
-meter::-webkit-meter-optimum-value { background: var(--accent); } meter::-moz-meter-bar { background: var(--accent); }
-"""
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{subtitle}</p>
-{sections}
-</body>
-</html>
-"""
+Cell = Callable[[Document], str]
+_COUNTED = {
+    "Parameters": "params",
+    "Nonzero parameters": "nonzero_params",
+    "MACs": "macs",
+    "Effective MACs": "effective_macs",
+}
 
 
 @exporter("report_html", label="Report (page)", file_name="report.html", needs={"report"})
@@ -47,13 +24,13 @@ def write_page(bundle: Bundle, path: Path) -> None:
     """Write the report for people: the numbers with their intervals, the layers, the plan, how all was measured."""
     report = known(bundle.report)
     sections = [
-        _section("Dense and pruned", _table(("", "Dense", "Pruned", "Change"), headline(report))),
-        _section(
-            "Layers", _table(("Layer", "Weights", "Kept", "Sparsity", "", "Granularity", "Criterion"), _layers(report))
+        section("Dense and pruned", table(*headline(report))),
+        section(
+            "Layers", table(("Layer", "Weights", "Kept", "Sparsity", "", "Granularity", "Criterion"), _layers(report))
         ),
-        _section("Checked", _table(("", ""), _checks(report))),
-        _section("How it was measured", _table(("", ""), _pairs(report.how), "text")),
-        _section("Plan", f"<pre>{escape(bundle.plan.to_json())}</pre>"),
+        section("Checked", table(("", ""), _checks(report))),
+        section("How it was measured", table(("", ""), _pairs(report.how), "text")),
+        section("Plan", f"<pre>{escape(bundle.plan.to_json())}</pre>"),
     ]
     subtitle = "Counted from the weights; there was no data to measure accuracy on."
     if report.data:
@@ -64,27 +41,38 @@ def write_page(bundle: Bundle, path: Path) -> None:
     path.write_text(page, "utf-8")
 
 
-def headline(report: Report) -> Iterable[tuple[str, ...]]:
-    """Yield label, dense, pruned and change of the numbers that count, as HTML."""
-    dense, pruned = report.dense, report.masked or report.dense
+def headline(report: Report) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the numbers that count as a table of HTML: a column for each form of the model, and the change."""
+    forms = {"Dense": report.dense, "Masked": report.masked, "Slimmed": report.slimmed}
+    there = {title: form for title, form in forms.items() if form is not None}
+    last = list(there.values())[-1]
+    rows = [(label, *(cell(form) for form in there.values()), change) for label, cell, change in _numbers(report, last)]
+    return ("", *there, "Change"), rows
+
+
+def _numbers(report: Report, last: Document) -> Iterable[tuple[str, Cell, str]]:
+    """Yield label, how a form's figure is written, and the change from the dense model to the last form."""
+    dense = report.dense
     if dense["accuracy"] is not None:
-        change = -pruned["accuracy_drop"] if pruned["accuracy_drop"] is not None else 0.0
-        interval = pruned["accuracy_drop_interval"]
-        yield "Accuracy", _share(dense, "accuracy"), _share(pruned, "accuracy"), _points(change, interval)
-    for label, name in (("Agreement with dense", "agreement"), ("Sparsity of prunable weights", "sparsity")):
-        yield label, "", _share(pruned, name), ""
-    for label, name in (
-        ("Nonzero parameters", "nonzero_params"),
-        ("Effective MACs", "effective_macs"),
-        ("MACs", "macs"),
-    ):
-        yield label, f"{dense[name]:,}", f"{pruned[name]:,}", _relative(dense[name], pruned[name])
-    yield "File", _bytes(dense["size_bytes"]), _bytes(pruned["size_bytes"]), "zeros included"
-    smallest = pruned["storage"]["best"]
-    yield "Smallest storage", _bytes(dense["storage"]["dense"]), _bytes(smallest), "best format of each layer"
-    for runtime, time in pruned["latency_ms"].items():
-        before = dense["latency_ms"][runtime]["median"]
-        yield f"Latency, {escape(runtime)}", f"{before:.3g} ms", f"{time['median']:.3g} ms", _latency(time)
+        change = -last["accuracy_drop"] if last["accuracy_drop"] is not None else 0.0
+        yield "Accuracy", partial(_share, name="accuracy"), _points(change, last["accuracy_drop_interval"])
+    yield "Agreement with dense", lambda form: "" if form is dense else _share(form, "agreement"), ""
+    yield "Sparsity of prunable weights", partial(_share, name="sparsity"), ""
+    for label, name in _COUNTED.items():
+        yield label, partial(_count, name=name), _relative(dense[name], last[name])
+    yield "File", lambda form: _bytes(form["size_bytes"]), _relative(dense["size_bytes"], last["size_bytes"])
+    small = last["storage"]["best"]
+    yield "Smallest storage", lambda form: _bytes(form["storage"]["best"]), _relative(dense["storage"]["dense"], small)
+    for runtime, time in last["latency_ms"].items():
+        yield f"Latency, {escape(runtime)}", partial(_milliseconds, runtime=runtime), _latency(time)
+
+
+def _count(form: Document, name: str) -> str:
+    return f"{form[name]:,}"
+
+
+def _milliseconds(form: Document, runtime: str) -> str:
+    return f"{form['latency_ms'][runtime]['median']:.3g} ms"
 
 
 def _latency(time: Document) -> str:
@@ -117,17 +105,6 @@ def _checks(report: Report) -> Iterable[tuple[str, ...]]:
 
 def _pairs(texts: Any) -> Iterable[tuple[str, ...]]:
     return ((escape(name.replace("_", " ")), escape(text)) for name, text in texts.items())
-
-
-def _section(title: str, body: str) -> str:
-    return f"<h2>{escape(title)}</h2>\n<div>{body}</div>"
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], kind: str = "") -> str:
-    """Return a table of cells that are HTML already."""
-    titles = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<table class="{kind}"><thead><tr>{titles}</tr></thead><tbody>\n{body}\n</tbody></table>'
 
 
 def _share(document: Document, name: str) -> str:

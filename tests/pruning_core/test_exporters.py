@@ -544,3 +544,17 @@ def test_what_cannot_be_converted_is_one_sentence() -> None:
     with pytest.raises(ExportError, match="cannot be converted to ONNX: ") as caught:
         to_onnx(Branch().eval(), (torch.randn(2, 3),))
     assert "\n" not in str(caught.value)
+
+
+def test_the_page_has_a_column_for_each_form_and_the_change_is_that_of_the_last(tmp_path: Path) -> None:
+    model, data = tiny_model(), tiny_data()
+    bundle = bundle_of(model, half(model), data, [EXPORTERS["report_html"]])
+    report = known(bundle.report)
+    slimmed = known(report.masked) | {"params": report.dense["params"] // 2}
+    for form, columns in ((None, ["Dense", "Masked", "Change"]), (slimmed, ["Dense", "Masked", "Slimmed", "Change"])):
+        EXPORTERS["report_html"].write(replace(bundle, report=replace(report, slimmed=form)), tmp_path / "page.html")
+        text = (tmp_path / "page.html").read_text("utf-8")
+        assert "".join(f"<th>{title}</th>" for title in ("", *columns)) in text
+        counted = [f"{each['params']:,}" for each in (report.dense, report.masked, form) if each]
+        change = "\N{MINUS SIGN}50.0 %" if form else "no change"
+        assert "<td>Parameters</td>" + "".join(f"<td>{cell}</td>" for cell in (*counted, change)) in text

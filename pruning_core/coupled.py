@@ -22,6 +22,7 @@ def edited(plan: Plan, changes: Changes, ranking: Ranking) -> Plan:
     Where changes give the members of one row different sparsities, all take the smallest. A layer cannot draw in a
     locked one: refused.
     """
+    ranking = ranking.under(plan)
     wanted = plan.with_layers({name: dict(fields) for name, fields in changes.items()})
     for name in changes:
         wish = wanted.layer(name)
@@ -36,7 +37,7 @@ def edited(plan: Plan, changes: Changes, ranking: Ranking) -> Plan:
 
 def spread(plan: Plan, ranking: Ranking) -> Plan:
     """Return `plan` with each wish for shared channels written on all layers of its row that are dense yet."""
-    layers = dict(plan.layers)
+    layers, ranking = dict(plan.layers), ranking.under(plan)
     for name in ranking.model.graph.by_name:
         wish = plan.layer(name)
         for member in row_of(name, wish, ranking) if wish.sparsity > 0 else ():

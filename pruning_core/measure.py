@@ -14,7 +14,7 @@ from pruning_core.onnx_export import CHECK_SAMPLES, check_batches, largest_diffe
 from pruning_core.plan import Plan
 from pruning_core.report import Document, Report, form_document, latency_document, layer_rows, weights_file
 from pruning_core.slim import Pruned, prune
-from pruning_core.slimming import Slimmed
+from pruning_core.slimming import LivingModule, Slimmed
 
 __all__ = ["Report", "measure"]
 
@@ -40,7 +40,7 @@ def measure(
     `onnx`, the exported smallest form, is checked against torch. Without data only what can be counted is reported.
     """
     if data is not None:
-        check_fits(data, model.graph.input_shapes[0], model.graph.output_shape[-1])
+        check_fits(data, model.graph)
     if pruned is None and plan is not None:
         pruned = prune(model, plan, calibration or data, data=data)
     masked, slimmed = (None, None) if pruned is None else (pruned.masked, pruned.slimmed)
@@ -118,7 +118,8 @@ def latency_of(
     """Compare dense and pruned in one runtime; without a pruned model the dense one stands for it."""
     runtime = RUNTIMES[name]
     converted = runtime.convert(model.module, (inputs,), None)
-    other = converted if pruned is None else runtime.convert(pruned, (inputs,), None if is_slimmed else model.module)
+    original = None if is_slimmed or isinstance(pruned, LivingModule) else model.module
+    other = converted if pruned is None else runtime.convert(pruned, (inputs,), original)
     dense, changed, null = (runtime.start(form, (inputs,), 1) for form in (converted, other, converted))
     return compare(dense, changed, null=null, runtime=name, batch=len(inputs), seconds=seconds, cancelled=cancelled)
 

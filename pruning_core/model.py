@@ -1,15 +1,16 @@
 """`Model`: a module with its name, example input and hash; the graph is traced once, when first asked for."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
 
-from pruning_core.coupling import Coupling, couple
-from pruning_core.coupling.units import Rows
+from pruning_core.coupling import Coupling, Options, couple
+from pruning_core.coupling.rows import Rows
 from pruning_core.data import Preprocessing
 from pruning_core.errors import ModelError
 from pruning_core.graph import ModelGraph, trace
@@ -35,6 +36,8 @@ class Model:
     architecture: Architecture | None = None
     note: str = ""  # what was done at loading, in a sentence
     preprocessing: Preprocessing | None = None  # of raw pixels, as in training; for data that say nothing of theirs
+    _rows: dict[Options, Rows] = field(default_factory=dict, init=False, repr=False)
+    _coupling: Lock = field(default_factory=Lock, init=False, repr=False)  # held by who couples
 
     def __post_init__(self) -> None:
         self.module.eval()
@@ -45,15 +48,26 @@ class Model:
         """The one functional graph of the module."""
         return trace(self.module, self.example_inputs)
 
-    @cached_property
+    @property
     def coupling(self) -> Coupling:
         """Which channels live or die together."""
-        return couple(self.graph)
+        return self.coupling_under(Options())
 
-    @cached_property
+    @property
     def rows(self) -> Rows:
         """The coupled units of every layer."""
-        return Rows(self.graph, self.coupling)
+        return self.rows_under(Options())
+
+    def coupling_under(self, options: Options) -> Coupling:
+        """Return which channels live or die together under a plan's options, found once for each."""
+        return self.rows_under(options).coupling
+
+    def rows_under(self, options: Options) -> Rows:
+        """Return the coupled units of every layer under a plan's options, found once for each."""
+        with self._coupling:
+            if options not in self._rows:
+                self._rows[options] = Rows(self.graph, couple(self.graph, options))
+            return self._rows[options]
 
     @cached_property
     def sha256(self) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -10,6 +10,29 @@ from pruning_core.errors import PlanError
 from pruning_core.registry import suggestion
 
 D = TypeVar("D", bound="_Document")
+Heads = Literal["head", "dimension"]
+OPTIONS = ("channel_multiple", "through_norms", "heads")
+
+
+class PlanOptions(Protocol):
+    """What a plan, a sweep or a ranking says about all layers: which channels may go together, and how many stay."""
+
+    @property
+    def channel_multiple(self) -> int:
+        """Rows of channels keep a multiple of this many."""
+
+    @property
+    def through_norms(self) -> bool:
+        """Whether layer, group and RMS norms may lose channels: their statistics are of those that stay."""
+
+    @property
+    def heads(self) -> Heads:
+        """Whether attention loses whole heads, or the same dimensions inside all of them."""
+
+
+def options_of(source: PlanOptions) -> dict[str, Any]:
+    """Return the options of `source` by name, as plans and sweeps take them."""
+    return {name: getattr(source, name) for name in OPTIONS}
 
 
 class _Document(BaseModel):
@@ -42,6 +65,9 @@ class Plan(_Document):
     layers: dict[str, LayerPlan] = {}
     scope: Literal["layer", "model"] = "layer"
     seed: int = 0
+    channel_multiple: Annotated[int, Field(ge=1)] = 1  # widths of pruned rows are rounded up to a multiple
+    through_norms: bool = False  # layer, group and RMS norms may lose channels
+    heads: Heads = "head"  # "dimension": attention loses the same dimensions inside all heads
 
     def layer(self, name: str) -> LayerPlan:
         """Return the wish for layer `name`; dense when the plan does not name it."""

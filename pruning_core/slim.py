@@ -1,4 +1,4 @@
-"""From plan to a physically smaller model: what is masked as a whole channel or head is taken out, and proved equal."""
+"""From plan to a physically smaller model: whole channels, heads and layers are taken out, and it is proved equal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from pruning_core.apply import changes_for, masked_copy
+from pruning_core.apply import changes_for, masked_form
+from pruning_core.coupling import Coupling
 from pruning_core.data import EvalData
 from pruning_core.errors import PlanError
 from pruning_core.model import Model
@@ -19,7 +20,7 @@ from pruning_core.slimming import slim as take_out
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """The forms of a pruned model: masked, and slimmed where whole channels or heads go."""
+    """The forms of a pruned model: masked, and slimmed where whole channels, heads or layers go."""
 
     masks: Mapping[str, Tensor]  # by layer (out, in, *kernel), or by parameter
     masked: nn.Module
@@ -40,28 +41,32 @@ def prune(
     data: EvalData | None = None,
 ) -> Pruned:
     """Carry out a plan; `data` are the real examples on which the slimmed model is compared with the masked one."""
-    return forms_of(model, changes_for(model, plan, calibration, ranking), data or calibration)
+    ranking = (ranking or Ranking(model, calibration)).under(plan)
+    change = changes_for(model, plan, ranking=ranking)
+    return forms_of(model, change, data or calibration, coupling=ranking.coupling)
 
 
-def forms_of(model: Model, change: Change, data: EvalData | None = None) -> Pruned:
-    """Return the forms of a model that `change` prunes."""
-    masked = masked_copy(model, change.masks, change.values)
-    groups = np.array(sorted(group for group in change.removed if group > 0), np.int64)  # branches stay as zeros
-    if not len(groups):
+def forms_of(model: Model, change: Change, data: EvalData | None = None, *, coupling: Coupling | None = None) -> Pruned:
+    """Return the forms of a model that `change` prunes, made under `coupling` (that of a plan without options)."""
+    coupling = coupling or model.coupling
+    masked = masked_form(model, change, coupling)
+    if not change.removed:
         return Pruned(change.masks, masked, None)
+    groups, skipped = np.array(sorted(change.removed), np.int64), model.rows.skipped(change.removed)
     batches = check_batches(data, model.example_inputs)
-    return Pruned(change.masks, masked, take_out(model, model.coupling, groups, masked, batches))
+    taken = take_out(model, coupling, groups[groups > 0], masked, batches, skipped)
+    return Pruned(change.masks, masked, taken)
 
 
 def slim(plan: Plan, model: Model, data: EvalData | None = None) -> Slimmed:
-    """Return the model without the channels and heads that the plan removes; `data` calibrates and checks.
+    """Return the model without the channels, heads and layers that the plan removes; `data` calibrates and checks.
 
     Refused where the plan removes none, and where the answers differ from the masked model's.
     """
     found = prune(model, plan, data).slimmed
     if found is None:
         raise PlanError(
-            f"the plan removes no whole channel or head of '{model.name}', so nothing can be taken out; "
-            "choose the granularity output_channel, input_channel or head for some layer"
+            f"the plan removes no whole channel, head or layer of '{model.name}', so nothing can be taken out; "
+            "choose the granularity output_channel, input_channel, head or layer somewhere"
         )
     return found

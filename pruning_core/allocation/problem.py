@@ -9,13 +9,13 @@ from torch import Tensor
 
 from pruning_core.allocation.curves import Curve
 from pruning_core.allocation.timing import Timings
-from pruning_core.apply import changes_for, kept_weights, masked_copy, plan_for, rows_of
+from pruning_core.apply import changes_for, kept_weights, masked_form, plan_for, rows_of
 from pruning_core.data import Dataset, EvalData, check_fits
 from pruning_core.errors import Cancelled, DataError, GranularityError, PlanError, PruningError
 from pruning_core.evaluate import IsCancelled, Outcome, predict
 from pruning_core.metrics import METRICS, Measurement
 from pruning_core.model import Model
-from pruning_core.plan import LayerPlan, Plan
+from pruning_core.plan import LayerPlan, Plan, options_of
 from pruning_core.ranking import Ranking, why_not
 from pruning_core.sensitivity.cells import Sweep, merged
 from pruning_core.sensitivity.sweep import DEFAULT_LEVELS, Progress, Request, sweep
@@ -28,7 +28,8 @@ class Problem:
     """What every allocation is told; `wish` says how layers are cut and scored (its sparsity is not read).
 
     `ways` are the wishes of layers that are cut or scored in another way; an allocation changes their sparsity alone.
-    `plan` is the present one: its locked layers, and those in `overrides` (set by hand), keep their present wish.
+    `plan` is the present one: its options hold, and its locked layers and those in `overrides` (set by hand) keep their
+    present wish.
     """
 
     model: Model
@@ -51,8 +52,9 @@ class Problem:
 
     @cached_property
     def ranking(self) -> Ranking:
-        """Scores and ranks, shared by all that is tried."""
-        return self.ranked or Ranking(self.model, self.dataset.calibration if self.dataset else None)
+        """Scores and ranks under the options of the present plan, shared by all that is tried."""
+        ranked = self.ranked or Ranking(self.model, self.dataset.calibration if self.dataset else None)
+        return ranked.under(self.plan or Plan())
 
     @cached_property
     def validation(self) -> EvalData:
@@ -60,7 +62,7 @@ class Problem:
         if self.dataset is None:
             raise DataError("this allocation measures, so it needs data; uniform works without")
         data = self.dataset.validation.take(self.samples)
-        check_fits(data, self.model.graph.input_shapes[0], self.model.graph.output_shape[-1])
+        check_fits(data, self.model.graph)
         return data
 
     @cached_property
@@ -79,7 +81,8 @@ class Problem:
         requests: dict[str, Request] = {}
         for name in self.model.graph.by_name:
             wish = self.wish_at(0.0, name)
-            request = Request(wish.granularity, wish.criterion, self.levels, settings=dict(wish.settings))
+            how: dict[str, Any] = {"settings": dict(wish.settings), **options_of(self.ranking)}
+            request = Request(wish.granularity, wish.criterion, self.levels, **how)
             layers.setdefault(repr(request), []).append(name)
             requests[repr(request)] = request
         if len(requests) == 1:
@@ -115,7 +118,7 @@ class Problem:
     def drop_of(self, plan: Plan) -> Measurement:
         """Measure the accuracy drop of `plan` on the validation examples, paired with the dense model."""
         change = changes_for(self.model, plan, ranking=self.ranking)
-        pruned = masked_copy(self.model, change.masks, change.values)
+        pruned = masked_form(self.model, change, self.ranking.under(plan).coupling)
         logits = predict(pruned, self.validation, cancelled=self.cancelled)
         found = METRICS["accuracy_drop"](Outcome(logits, self.validation.labels(), self.dense_logits))
         self.on_plan(found)

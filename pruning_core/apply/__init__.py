@@ -2,7 +2,7 @@
 
 from pruning_core.apply.changes import changes_for, kept_weights, masks_for, summed, together
 from pruning_core.apply.checks import check, rows_of
-from pruning_core.apply.masked import apply, masked_copy
+from pruning_core.apply.masked import apply, masked_copy, masked_form
 from pruning_core.apply.plans import plan_for, uniform_plan
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "check",
     "kept_weights",
     "masked_copy",
+    "masked_form",
     "masks_for",
     "plan_for",
     "rows_of",

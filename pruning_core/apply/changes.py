@@ -28,7 +28,7 @@ def changes_for(
     model: Model, plan: Plan, data: EvalData | None = None, ranking: Ranking | None = None, *, update: bool = True
 ) -> Change:
     """Return all that a plan does; with `update` also the new values that criteria such as sparsegpt give."""
-    ranking = ranking or Ranking(model, data)
+    ranking = (ranking or Ranking(model, data)).under(plan)
     wishes = _rows(model, plan, ranking)
     if not update:
         wishes = {name: wish.model_copy(update={"update_weights": False}) for name, wish in wishes.items()}
@@ -37,10 +37,11 @@ def changes_for(
     parts += compete(shared, ranking)
     masks = together([part.masks for part in parts])
     layers = [layer.name for layer in model.graph.layers if layer.name in masks]
+    removed = frozenset[int]().union(*(part.removed for part in parts))
     return Change(
         {name: masks[name] for name in dict.fromkeys([*layers, *masks])},
-        summed(model, [part.values for part in parts]),
-        frozenset().union(*(part.removed for part in parts)),
+        summed(model, [part.values for part in parts]) | ranking.rows.values_without(removed),  # skipped is skipped
+        removed,
     )
 
 
@@ -80,5 +81,6 @@ def kept_weights(model: Model, plan: Plan, ranking: Ranking) -> dict[str, int]:
     if plan.scope == "model" or any(GRANULARITIES[wish.granularity].structure for wish in wishes.values()):
         layers, masks_by_name = model.graph.by_name, masks_for(model, plan, ranking=ranking)
         return {name: int(mask.sum()) for name, mask in masks_by_name.items() if name in layers}
+    ranking = ranking.under(plan)
     check(plan, model, ranking)
     return {name: ranking.n_kept_weights(name, wish) for name, wish in wishes.items()}

@@ -15,7 +15,7 @@ def check(plan: Plan, model: Model, ranking: Ranking | None = None) -> None:
             f"the plan was made for '{plan.model.name}' with other weights than '{model.name}'; load that model, "
             "or remove the plan's model.sha256 to use it here on purpose"
         )
-    ranking = ranking or Ranking(model)
+    ranking = (ranking or Ranking(model)).under(plan)
     for name, wish in plan.layers.items():
         ranking.n_keep(name, wish)
     _check_groups({name: wish for name, wish in plan.layers.items() if wish.sparsity > 0}, ranking)

@@ -1,6 +1,5 @@
 """Scope "model": the blocks of all layers are ranked together and share one budget."""
 
-
 import torch
 
 from pruning_core.coupling.units import Units
@@ -16,7 +15,10 @@ def competing(wishes: dict[str, LayerPlan], ranking: Ranking) -> dict[str, Layer
 
 
 def compete(wishes: dict[str, LayerPlan], ranking: Ranking) -> list[Change]:
-    """Rank the blocks of all layers together, by score per weight; the budget is the sum of the single wishes."""
+    """Rank the blocks of all layers together, by score per weight; the budget is the sum of the single wishes.
+
+    Widths are rounded up to the plan's multiple of channels afterwards, so that less than the budget may go.
+    """
     if not wishes:
         return []
     _check_comparable(wishes)
@@ -28,7 +30,7 @@ def compete(wishes: dict[str, LayerPlan], ranking: Ranking) -> list[Change]:
     for (name, wish), part in zip(wishes.items(), parts, strict=True):
         if not part.any():
             raise PlanError(f"{name}: the model-wide ranking would remove all of it; lock it, or lower the sparsity")
-        result.append(ranking.change_of(name, wish, part.reshape(1, -1)))
+        result.append(ranking.change_of(name, wish, ranking.rounded(name, wish, part.reshape(1, -1))))
     return result
 
 

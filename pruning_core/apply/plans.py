@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pruning_core.errors import PlanError
 from pruning_core.model import Model
-from pruning_core.plan import LayerPlan, ModelId, Plan
+from pruning_core.plan import LayerPlan, ModelId, Plan, options_of
 from pruning_core.ranking import Ranking, why_not
 
 
@@ -22,7 +22,7 @@ def uniform_plan(
 ) -> tuple[Plan, dict[str, str]]:
     """Return a plan with the same wish for every layer that it fits, and why each other layer stays dense.
 
-    `ways` are the wishes of layers that are cut or scored in another way.
+    `ways` are the wishes of layers that are cut or scored in another way. The options are those of `ranking`.
     """
     ranking = ranking or Ranking(model)
     if not model.graph.layers:
@@ -33,4 +33,4 @@ def uniform_plan(
     if len(why_dense) == len(refusals):
         raise next(error for error in refusals.values() if error)
     fitting = {name: wishes[name].model_dump() for name, error in refusals.items() if not error}
-    return plan_for(model, scope=scope).with_layers(fitting), why_dense
+    return plan_for(model, scope=scope, **options_of(ranking)).with_layers(fitting), why_dense

@@ -17,6 +17,7 @@ from pruning_core.onnx_export import onnx_layer_nodes, to_onnx
 from pruning_core.plan import Plan
 from pruning_core.report import Report
 from pruning_core.slim import Pruned, prune
+from pruning_core.slimming import LivingModule
 
 for _module in iter_modules(__path__):  # a file added to this folder is a member without further ado
     import_module(f"{__name__}.{_module.name}")
@@ -83,4 +84,5 @@ def onnx_bytes(model: Model, pruned: Pruned | None = None) -> bytes:
     """Return the model, or the smallest form of the pruned one, as a serialised ONNX model."""
     if pruned is not None and pruned.slimmed is not None:
         return to_onnx(pruned.slimmed.module, model.example_inputs)
-    return to_onnx(pruned.masked if pruned else model.module, model.example_inputs, model.module)
+    masked = pruned.masked if pruned else model.module
+    return to_onnx(masked, model.example_inputs, None if isinstance(masked, LivingModule) else model.module)

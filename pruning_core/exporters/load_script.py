@@ -7,6 +7,8 @@ import torch
 
 from pruning_core.errors import ExportError
 from pruning_core.exporters.seam import EXPORTERS, Bundle, exporter, known
+from pruning_core.model import Architecture
+from pruning_core.slimming import LivingModule, python_source
 
 TEMPLATE = '''\
 # Builds the pruned model {name!r} from this file and {weights!r} beside it; nothing is unpickled.
@@ -38,8 +40,13 @@ if __name__ == "__main__":
 
 @exporter("load_script", label="Loader", file_name="load_pruned.py", needs={"architecture"})
 def write_script(bundle: Bundle, path: Path) -> None:
-    """Write a script that rebuilds the model from masked.safetensors and checks the number of zeros."""
+    """Write a script that rebuilds the model from masked.safetensors and checks the number of zeros.
+
+    A model whose norms lose channels is no longer the one that its source builds: a flat graph of operators is written.
+    """
     architecture = known(bundle.model.architecture)
+    if isinstance(bundle.masked, LivingModule):
+        architecture = Architecture(python_source(bundle.masked, "MaskedModel"), "MaskedModel()")
     text = TEMPLATE.format(
         name=bundle.model.name,
         weights=EXPORTERS["safetensors"].file_name,

@@ -22,5 +22,5 @@ for _family in FAMILIES:
 
 def lint(model: Model, plan: Plan, ranking: Ranking | None = None) -> tuple[Finding, ...]:
     """Return what to look at in `plan`, rule by rule, each in the model's order; an empty tuple is a clean plan."""
-    case = Case(model, plan, ranking or Ranking(model))
+    case = Case(model, plan, (ranking or Ranking(model)).under(plan))
     return tuple(finding for rule in RULES.values() for finding in rule(case))

@@ -1,35 +1,72 @@
 """`Ranking`: from a wish to what is kept, by ranks that are computed once per way of scoring."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from pruning_core import masks
+from pruning_core.coupling import Coupling, Options
+from pruning_core.coupling.rows import Rows
 from pruning_core.coupling.units import Units
 from pruning_core.criteria import CRITERIA, Refit, split_settings
 from pruning_core.data import EvalData
-from pruning_core.errors import CriterionError, PlanError, PruningError
+from pruning_core.errors import CriterionError, PlanError
 from pruning_core.granularities import GRANULARITIES, Layout
 from pruning_core.model import Model
-from pruning_core.plan import LayerPlan
-from pruning_core.ranking.cache import Cache
-from pruning_core.ranking.calibration import Calibration
+from pruning_core.plan import LayerPlan, Plan, PlanOptions, options_of
 from pruning_core.ranking.change import Change
-from pruning_core.ranking.scoring import Scoring
+from pruning_core.ranking.rounding import is_alike, rounded
+from pruning_core.ranking.shared import Shared, key_of
 from pruning_core.statistics import LayerStatistics
+
+_PLAIN = Plan()
 
 
 class Ranking:
-    """Scores and ranks of a model's layers; safe to share between sessions, since nothing in it depends on a plan."""
+    """Scores and ranks of a model's layers under the options of a plan; safe to share between sessions."""
 
-    def __init__(self, model: Model, calibration: EvalData | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        calibration: EvalData | None = None,
+        options: PlanOptions = _PLAIN,
+        *,
+        shared: Shared | None = None,
+    ) -> None:
         self.model = model
         self.calibration = calibration
-        self._observed = Calibration(model.graph, calibration)
-        self._scoring = Scoring(model, self._observed)
-        self._cache = Cache()
+        self.channel_multiple, self.through_norms, self.heads = options_of(options).values()
+        self._shared = shared or Shared(model, calibration)
+        self._shared.rankings[key_of(options)] = self
+        self._scoring = self._shared.scoring(self.options)
+
+    def under(self, options: PlanOptions) -> "Ranking":
+        """Return the ranking for the options of a plan, made once; it shares what calibration observed."""
+        with self._shared.lock:
+            known = self._shared.rankings.get(key_of(options))
+            return known or Ranking(self.model, self.calibration, options, shared=self._shared)
+
+    @property
+    def options(self) -> Options:
+        """What the coupling depends on."""
+        return Options(self.through_norms, self.heads)
+
+    @property
+    def coupling(self) -> Coupling:
+        """Which channels live or die together under these options."""
+        return self.model.coupling_under(self.options)
+
+    @property
+    def rows(self) -> Rows:
+        """The coupled units of every layer under these options."""
+        return self.model.rows_under(self.options)
+
+    @property
+    def norms(self) -> Coupling | None:
+        """The coupling where norms may lose channels, which then take their statistics of what lives; else None."""
+        return self.coupling if self.through_norms else None
 
     def layout(self, name: str, wish: LayerPlan) -> Layout | Units:
         """Return how the wish cuts layer `name`; a shape that does not fit is refused with the layer's name."""
@@ -42,6 +79,14 @@ class Ranking:
 
     def n_keep(self, name: str, wish: LayerPlan) -> int:
         """Return the blocks kept in each arena; a wish that cannot be met or would empty the layer is refused."""
+        layout, keep = self.layout(name, wish), self._n_wished(name, wish)
+        if self.channel_multiple == 1 or not isinstance(layout, Units) or keep == layout.blocks_per_arena:
+            return keep
+        order = torch.arange(layout.blocks_per_arena) if is_alike(layout) else self.ranks(name, wish)[0]
+        return int(rounded(layout, order < keep, order, self.channel_multiple).sum())
+
+    def _n_wished(self, name: str, wish: LayerPlan) -> int:
+        """Return the same without rounding to a multiple of channels."""
         layout = self.layout(name, wish)
         self._scoring.check(name, wish)
         if layout.steps and not any(abs(wish.sparsity - step) < 1e-6 for step in layout.steps):
@@ -65,19 +110,18 @@ class Ranking:
 
     def scores(self, name: str, wish: LayerPlan) -> Tensor:
         """Return the block scores (arenas, blocks) of layer `name`, computed once."""
-        return self._cache.get(("scores", *_way(name, wish)), lambda: self._scoring.scores(name, wish))
+        return self._scoring.scores(name, wish)
 
     def ranks(self, name: str, wish: LayerPlan) -> Tensor:
         """Return the block ranks (arenas, blocks) int32 of layer `name`, computed once."""
-        return self._cache.get(("ranks", *_way(name, wish)), lambda: masks.ranks(self.scores(name, wish)))
+        return self._scoring.ranks(name, wish)
 
     def removed_up_to(self, wishes: Mapping[str, LayerPlan]) -> Tensor:
         """Return for each block of several layers how many weights go when it and all weaker ones go; computed once.
 
         Blocks are ranked together by score per weight, ties from the highest index on; (blocks of all layers,) int64.
         """
-        ways = tuple(_way(name, wish) for name, wish in wishes.items())
-        return self._cache.get(("together", ways), lambda: self._rank_together(wishes))
+        return self._scoring.removed_up_to(wishes)
 
     def mask(self, name: str, wish: LayerPlan) -> Tensor:
         """Return the mask (out, in, *kernel) of layer `name` alone."""
@@ -94,14 +138,14 @@ class Ranking:
         removed = frozenset() if units is None else frozenset(units.groups[~keep[0].numpy()].tolist())
         criterion = CRITERIA[wish.criterion]
         if criterion.update is None or not wish.update_weights or keep.all():
-            return Change(found, {}, removed)
+            return Change(found, self.rows.values_without(removed), removed)
         _, settings = split_settings(wish.granularity, wish.criterion, wish.settings)
         rows, columns = (units.rows, units.columns) if units else ({}, {})
         collect = partial(self.statistics, layer=name)
         refit = Refit(self.model.graph, name, found, collect, rows, columns, settings)
         try:
             with torch.no_grad():
-                return Change(found, criterion.update(refit), removed)
+                return Change(found, criterion.update(refit) | self.rows.values_without(removed), removed)
         except CriterionError as error:
             raise CriterionError(f"{name}: {error}") from None
 
@@ -119,44 +163,19 @@ class Ranking:
         if not isinstance(layout, Units):
             return {name: masks.expand(keep, layout)}
         removed = layout.groups[~keep[0].numpy()]
-        return self.model.rows.masks_without(removed)
+        return self.rows.masks_without(removed)
 
     def statistics(self, needs: frozenset[str], layer: str | None = None) -> Mapping[str, LayerStatistics]:
         """Return the statistics `needs` of every layer; what is too large for all at once, of `layer` alone."""
-        return self._observed.statistics(needs, layer)
+        return self._shared.observed.statistics(needs, layer)
+
+    def rounded(self, name: str, wish: LayerPlan, keep: Tensor) -> Tensor:
+        """Return which blocks stay, (arenas, blocks): those of `keep`, and of channels the best up to a multiple."""
+        units = self.units(name, wish)
+        if units is None or self.channel_multiple == 1:
+            return keep
+        return rounded(units, keep[0], self.ranks(name, wish)[0], self.channel_multiple)[None]
 
     def _kept(self, name: str, wish: LayerPlan) -> Tensor:
-        """Return which blocks stay, (arenas, blocks) bool."""
-        return masks.below(self.ranks(name, wish), self.n_keep(name, wish))
-
-    def _rank_together(self, wishes: Mapping[str, LayerPlan]) -> Tensor:
-        sizes_of = {name: self.layout(name, wish).block_sizes for name, wish in wishes.items()}
-        scores = torch.cat([self.scores(n, w).flatten() / sizes_of[n] for n, w in wishes.items()])
-        sizes = torch.cat(list(sizes_of.values()))
-        weakest_first = torch.sort(scores, descending=True, stable=True).indices.flip(0)
-        removed = torch.empty_like(sizes)
-        removed[weakest_first] = sizes[weakest_first].cumsum(0)
-        return removed
-
-
-def _way(name: str, wish: LayerPlan) -> tuple[Hashable, ...]:
-    return (name, wish.granularity, wish.criterion, tuple(sorted(wish.settings.items())))
-
-
-def refuses(ranking: Ranking, name: str, wish: LayerPlan) -> str | None:
-    """Return why `wish` does not fit layer `name`, or None; for menus that explain instead of failing."""
-    try:
-        ranking.n_keep(name, wish)
-    except PruningError as error:
-        return str(error)
-    return None
-
-
-def why_not(ranking: Ranking, name: str, wish: LayerPlan) -> PruningError | None:
-    """Return what keeps layer `name` from being pruned as wished, its scores included, or None."""
-    try:
-        ranking.n_keep(name, wish)
-        ranking.scores(name, wish)
-    except PruningError as error:
-        return error
-    return None
+        """Return which blocks stay by the wish, (arenas, blocks) bool."""
+        return self.rounded(name, wish, masks.below(self.ranks(name, wish), self._n_wished(name, wish)))

@@ -1,26 +1,30 @@
-"""`Scoring`: the scores of the blocks of one layer, or of the coupled units of its row, as a wish asks for them."""
+"""`Scoring`: scores and ranks of the blocks of a layer, or of the coupled units of its row, computed once."""
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pruning_core import masks
+from pruning_core.coupling import Options
 from pruning_core.coupling.units import Units
 from pruning_core.criteria import CRITERIA, split_settings, why_not_criterion
 from pruning_core.errors import CriterionError, PlanError, UnknownName
 from pruning_core.granularities import GRANULARITIES, Layout
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan
+from pruning_core.ranking.cache import Cache
 from pruning_core.ranking.calibration import Calibration
 from pruning_core.statistics import LayerStatistics
 
 
 class Scoring:
-    """How wishes cut and score the layers of a model; keeps nothing."""
+    """How wishes cut and score the layers of a model, its channels coupled as `options` say."""
 
-    def __init__(self, model: Model, calibration: Calibration) -> None:
-        self.model, self.calibration = model, calibration
+    def __init__(self, model: Model, calibration: Calibration, options: Options) -> None:
+        self.model, self.calibration, self.options = model, calibration, options
+        self._cache = Cache()
 
     def layout(self, name: str, wish: LayerPlan) -> Layout | Units:
         """Return how the wish cuts layer `name`; a shape that does not fit is refused with the layer's name."""
@@ -30,7 +34,7 @@ class Scoring:
             member = GRANULARITIES[wish.granularity]
             if member.structure is None:
                 return member.layout(layer.weight_shape, **settings)
-            return self.model.rows.units(name, member.structure)
+            return self.model.rows_under(self.options).units(name, member.structure)
         except (PlanError, UnknownName) as error:
             raise type(error)(f"{name}: {error}") from None
 
@@ -51,6 +55,30 @@ class Scoring:
 
     def scores(self, name: str, wish: LayerPlan) -> Tensor:
         """Return the block scores (arenas, blocks) of layer `name`; larger = keep."""
+        return self._cache.get(("scores", *_way(name, wish)), lambda: self._score(name, wish))
+
+    def ranks(self, name: str, wish: LayerPlan) -> Tensor:
+        """Return the block ranks (arenas, blocks) int32 of layer `name`; 0 is kept longest."""
+        return self._cache.get(("ranks", *_way(name, wish)), lambda: masks.ranks(self.scores(name, wish)))
+
+    def removed_up_to(self, wishes: Mapping[str, LayerPlan]) -> Tensor:
+        """Return for each block of several layers how many weights go when it and all weaker ones go.
+
+        Blocks are ranked together by score per weight, ties from the highest index on; (blocks of all layers,) int64.
+        """
+        ways = tuple(_way(name, wish) for name, wish in wishes.items())
+        return self._cache.get(("together", ways), lambda: self._rank_together(wishes))
+
+    def _rank_together(self, wishes: Mapping[str, LayerPlan]) -> Tensor:
+        sizes_of = {name: self.layout(name, wish).block_sizes for name, wish in wishes.items()}
+        scores = torch.cat([self.scores(n, w).flatten() / sizes_of[n] for n, w in wishes.items()])
+        sizes = torch.cat(list(sizes_of.values()))
+        weakest_first = torch.sort(scores, descending=True, stable=True).indices.flip(0)
+        removed = torch.empty_like(sizes)
+        removed[weakest_first] = sizes[weakest_first].cumsum(0)
+        return removed
+
+    def _score(self, name: str, wish: LayerPlan) -> Tensor:
         criterion = CRITERIA[wish.criterion]
         _, settings = split_settings(wish.granularity, wish.criterion, wish.settings)
         try:
@@ -79,3 +107,7 @@ class Scoring:
         """Return the weights of all layers with the same kernel."""
         graph = self.model.graph
         return [graph.weight(layer.name) for layer in graph.layers if layer.weight_shape[2:] == shape[2:]]
+
+
+def _way(name: str, wish: LayerPlan) -> tuple[Hashable, ...]:
+    return (name, wish.granularity, wish.criterion, tuple(sorted(wish.settings.items())))

@@ -7,6 +7,8 @@ from torch import Tensor, fx
 
 from pruning_core.graph import ModelGraph
 from pruning_core.layers import WEIGHT_USES, operator, tensor_at
+from pruning_core.ranking import Change
+from pruning_core.sensitivity.norms import LivingLines
 from pruning_core.sensitivity.prepare import Prepared, channels_last, place
 from pruning_core.sensitivity.steps import Step
 
@@ -14,14 +16,17 @@ from pruning_core.sensitivity.steps import Step
 class Constants:
     """The tensors of a prepared graph by their place in it; `dense` are those of the model as it is."""
 
-    def __init__(self, graph: ModelGraph, prepared: Prepared, read: Iterable[fx.Node]) -> None:
-        self.graph, self._scales, self._folds = graph, prepared.scales, prepared.folded
+    def __init__(
+        self, graph: ModelGraph, prepared: Prepared, read: Iterable[fx.Node], norms: LivingLines | None = None
+    ) -> None:
+        self.graph, self._scales, self._folds, self._norms = graph, prepared.scales, prepared.folded, norms
         nodes = [node for node in prepared.module.graph.nodes if node.op == "get_attr"]
         index = {node: i for i, node in enumerate(prepared.module.graph.nodes)}
         self.weights = {name: tuple(index[node] for node in nodes) for name, nodes in prepared.readers.items()}
         self.dense: dict[int, Any] = {index[node]: _tensor(prepared.module, node) for node in read}
         self.dense |= {i: self.weight(name, None) for name, places in self.weights.items() for i in places}
         self._names = {index[node]: str(node.target) for node in nodes}
+        self._places = {str(node.target): index[node] for node in nodes}
         self._vectors = self._find_vectors(prepared.module, nodes, index)
         self._computed: dict[int, Step] = {}  # steps that depend on no input and on no prunable weight
 
@@ -47,13 +52,9 @@ class Constants:
             masked = masked * self._scales[name].view(-1, *(1,) * (masked.dim() - 1))
         return channels_last(layer.stored(masked))
 
-    def changed(
-        self, masks: Mapping[str, Tensor], values: Mapping[str, Tensor] = {}, weights: Mapping[str, Tensor] = {}
-    ) -> dict[int, Any]:
-        """Return the constants that masks (by layer, or by parameter in its stored shape) make different.
-
-        `values` are new values of layers and parameters before masking; `weights` are layers prepared already.
-        """
+    def changed(self, change: Change, weights: Mapping[str, Tensor] = {}) -> dict[int, Any]:
+        """Return the constants that `change` makes different; `weights` are layers prepared already."""
+        masks, values = change.masks, change.values
         found: dict[int, Any] = {}
         for name in dict.fromkeys([*masks, *values]):
             if name in self.weights:
@@ -67,6 +68,9 @@ class Constants:
                 found[i] = found.get(i, self.dense[i]) + (values[name] - old) * (1 if scale is None else scale)
         for name in [name for name in masks if name not in self.weights]:
             found |= {i: found.get(i, self.dense[i]) * masks[name] for i in self._vectors.get(name, ())}
+        if self._norms is not None:
+            lines = self._norms.without(change.removed)
+            found |= {self._places[name]: line for name, line in lines.items() if self._places[name] in self.dense}
         for i, step in self._computed.items():
             if not found.keys().isdisjoint(step.inputs):
                 found[i] = step.run({**self.dense, **found})

@@ -63,7 +63,7 @@ class Block:
     def fork(self, change: Change) -> Tally:
         """Return the tally of all chunks with what `change` masks and replaces."""
         with torch.inference_mode():
-            changed = self.replay.changed(change.masks, change.values)
+            changed = self.replay.changed(change)
             return self.answers.tally(torch.cat([self.replay.fork_changed(f, changed) for f in self.frontiers]))
 
 
@@ -121,4 +121,4 @@ class Engine:
     def _route(self, job: Job) -> Route:
         """Return what the widest wish of a job runs again; the others run no more."""
         change = self.ranking.change(job.name, max(job.wishes, key=lambda wish: wish.sparsity))
-        return self.replay.route(self.replay.changed(change.masks, change.values))
+        return self.replay.route(self.replay.changed(change))

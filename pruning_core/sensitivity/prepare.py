@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from pruning_core.graph import ModelGraph
 from pruning_core.layers import BATCH_NORM, WEIGHT_USES, Layer, operator, tensor_at
 from pruning_core.sensitivity.narrow import narrow
+from pruning_core.sensitivity.norms import LivingLines
 
 _VIEWS = ("aten.view.default", "aten._unsafe_view.default")
 
@@ -38,14 +39,19 @@ class Prepared:
     example_bytes: dict[fx.Node, int]  # of the node's value for one example
 
 
-def prepare(graph: ModelGraph) -> Prepared:
-    """Return a copy of the graph prepared for replay; it shares the model's tensors and changes none."""
+def prepare(graph: ModelGraph, norms: LivingLines | None = None) -> Prepared:
+    """Return a copy of the graph prepared for replay; it shares the model's tensors and changes none.
+
+    With `norms` those that may lose channels read which ones live.
+    """
     module = fx.GraphModule(graph.module, deepcopy(graph.module.graph))
     readers = {layer.name: weight_readers(module, layer) for layer in graph.layers}
     found = {layer.name: _fold_batch_norm(module, layer, readers[layer.name]) for layer in graph.layers}
     folded = {name: fold for name, fold in found.items() if fold is not None}
     scales = {name: fold.scale for name, fold in folded.items()}
     positions = narrow(module.graph)
+    if norms is not None:
+        norms.read(module)
     macs = {n: graph.macs_by_node.get(n.name, 0) // positions.get(n, 1) for n in module.graph.nodes}
     example_bytes = {n: _example_bytes(n) for n in module.graph.nodes}
     for node in module.graph.nodes:

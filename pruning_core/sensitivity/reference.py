@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pruning_core.coupling import Coupling
 from pruning_core.data import Dataset, EvalData, check_fits
 from pruning_core.errors import DataError
 from pruning_core.metrics.structure import Structure
@@ -30,25 +31,32 @@ class Reference:
         self.model = model
         self.dataset = dataset
         self.ranking = Ranking(model, dataset.calibration if dataset else None)
+        self._replays: dict[Coupling | None, Replay] = {}
         self._answers: dict[int, Answers] = {}
         self._seconds_per_example = 0.0
         self._lock = RLock()
         if dataset:
-            check_fits(dataset.validation, model.graph.input_shapes[0], model.graph.output_shape[-1])
+            check_fits(dataset.validation, model.graph)
 
     @cached_property
     def structure(self) -> Structure:
         """What the dense model is made of."""
         return Structure.from_counts(self.model.graph, {})
 
-    @cached_property
+    @property
     def replay(self) -> Replay:
         """The graph prepared for forks; a model that it would measure wrongly is refused."""
+        return self.replay_under(None)
+
+    def replay_under(self, coupling: Coupling | None) -> Replay:
+        """Return the graph prepared for forks whose norms may lose channels of `coupling`, made once for each."""
         with self._lock:
-            replay = Replay(self.model.graph)
-            if self.dataset:
-                check_replay(self.model, replay, self.dataset.validation.batch(slice(EXAMPLES)))
-            return replay
+            if coupling not in self._replays:
+                replay = Replay(self.model.graph, coupling)
+                if self.dataset:
+                    check_replay(self.model, replay, self.dataset.validation.batch(slice(EXAMPLES)))
+                self._replays[coupling] = replay
+            return self._replays[coupling]
 
     @cached_property
     def chunks(self) -> tuple[NDArray[np.int64], ...]:
@@ -68,9 +76,9 @@ class Reference:
             raise DataError("without data there is no accuracy; add data")
         return self.dataset.validation
 
-    def start(self, chunk: int) -> Frontier:
-        """Return the frontier before the first node for the examples of one chunk."""
-        return self.replay.start(self._validation.batch(self.chunks[chunk]))
+    def start(self, chunk: int, replay: Replay | None = None) -> Frontier:
+        """Return the frontier of `replay` (that without options) before the first node for one chunk of examples."""
+        return (replay or self.replay).start(self._validation.batch(self.chunks[chunk]))
 
     def answers(self, chunk: int) -> Answers:
         """Return what the dense model answers on one chunk, computed once."""

@@ -10,8 +10,11 @@ from typing import Any
 
 from torch import Tensor, fx
 
+from pruning_core.coupling import Coupling
 from pruning_core.graph import ModelGraph
+from pruning_core.ranking import Change
 from pruning_core.sensitivity.constants import Constants
+from pruning_core.sensitivity.norms import LivingLines
 from pruning_core.sensitivity.prepare import channels_last, needed, prepare
 from pruning_core.sensitivity.routes import Route, Routes
 from pruning_core.sensitivity.steps import Step, Values
@@ -35,10 +38,15 @@ class Frontier:
 
 
 class Replay:
-    """The dense model prepared for forks; holds no state of a run, so sessions may share it."""
+    """The dense model prepared for forks; holds no state of a run, so sessions may share it.
 
-    def __init__(self, graph: ModelGraph) -> None:
-        prepared = prepare(graph)
+    Under a `coupling` through norms, these take their statistics of the channels that live.
+    """
+
+    def __init__(self, graph: ModelGraph, coupling: Coupling | None = None) -> None:
+        self.coupling = coupling
+        norms = LivingLines(coupling) if coupling is not None else None
+        prepared = prepare(graph, norms)
         nodes = list(prepared.module.graph.nodes)
         output = _first_output(nodes[-1])
         index = {node: i for i, node in enumerate(nodes)}
@@ -46,7 +54,7 @@ class Replay:
         wanted = [node for node in nodes if node in alive]
         self.end, self._output = len(nodes), index[output]
         self._inputs = [index[node] for node in nodes if node.op == "placeholder"]
-        self._stored = Constants(graph, prepared, [node for node in wanted if node.op == "get_attr"])
+        self._stored = Constants(graph, prepared, [node for node in wanted if node.op == "get_attr"], norms)
         self.constants = self._stored.dense  # what the dense model reads besides its inputs
         self._steps = self._stored.compute({index[n]: Step.of(n, index) for n in wanted if n.op == "call_function"})
         self._routes = Routes(self._steps, {i: prepared.macs[nodes[i]] for i in self._steps}, self._output, self.end)
@@ -60,11 +68,9 @@ class Replay:
         """Return the weight of layer `name` as the prepared graph wants it, masked; `value` stands for its own."""
         return self._stored.weight(name, mask, value)
 
-    def changed(
-        self, masks: Mapping[str, Tensor], values: Mapping[str, Tensor] = {}, weights: Mapping[str, Tensor] = {}
-    ) -> dict[int, Any]:
-        """Return the constants that masks and new values make different; `weights` are layers prepared already."""
-        return self._stored.changed(masks, values, weights)
+    def changed(self, change: Change, weights: Mapping[str, Tensor] = {}) -> dict[int, Any]:
+        """Return the constants that `change` makes different; `weights` are layers prepared already."""
+        return self._stored.changed(change, weights)
 
     def constants_with(self, weights: Mapping[str, Tensor]) -> dict[int, Any]:
         """Return the constants of the graph with the weights of some layers replaced."""

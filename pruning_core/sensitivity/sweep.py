@@ -13,7 +13,7 @@ from pruning_core.criteria import split_settings
 from pruning_core.data import EvalData, check_fits
 from pruning_core.errors import PlanError
 from pruning_core.model import Model
-from pruning_core.plan import LayerPlan
+from pruning_core.plan import Heads, LayerPlan
 from pruning_core.ranking import Ranking, refuses, why_not
 from pruning_core.sensitivity.answers import tally_of
 from pruning_core.sensitivity.cells import Cell, Sweep
@@ -35,6 +35,9 @@ class Request:
     samples: int | None = None
     layers: tuple[str, ...] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    channel_multiple: int = 1  # the options of a plan
+    through_norms: bool = False
+    heads: Heads = "head"
 
     def wish(self, sparsity: float) -> LayerPlan:
         """Return the wish of one cell."""
@@ -71,12 +74,14 @@ def sweep(
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Sweep:
     """Run the sweep and return it; stopped early by `cancelled`, it holds the cells measured so far."""
-    ranking = ranking or Ranking(model, calibration or data)
+    ranking = (ranking or Ranking(model, calibration or data)).under(request)
     started = perf_counter()
     jobs, skipped = _plan_jobs(model, request, ranking)
     examples = data.take(request.samples)
-    check_fits(examples, model.graph.input_shapes[0], model.graph.output_shape[-1])
-    engine = Engine(model, examples, ranking, replay or Replay(model.graph), cancelled)
+    check_fits(examples, model.graph)
+    if replay is None or replay.coupling is not ranking.norms:
+        replay = Replay(model.graph, ranking.norms)
+    engine = Engine(model, examples, ranking, replay, cancelled)
     total, done = sum(len(job.wishes) for job in jobs), 0
     cells: dict[tuple[str, float], Cell] = {}
     for cell, share in engine.run(jobs):
@@ -103,7 +108,8 @@ def sweep(
 
 def cells_of(model: Model, request: Request, ranking: Ranking) -> dict[str, tuple[float, ...]]:
     """Return the sparsities that a sweep measures of each layer; one of several coupled layers stands for all."""
-    return {job.name: tuple(wish.sparsity for wish in job.wishes) for job in _plan_jobs(model, request, ranking)[0]}
+    jobs, _ = _plan_jobs(model, request, ranking.under(request))
+    return {job.name: tuple(wish.sparsity for wish in job.wishes) for job in jobs}
 
 
 def _plan_jobs(model: Model, request: Request, ranking: Ranking) -> tuple[list[Job], dict[str, str]]:

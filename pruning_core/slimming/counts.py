@@ -1,6 +1,6 @@
 """What a slimmed model holds and computes, from the labels of its channels alone: nothing is copied, built or run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -9,12 +9,13 @@ import numpy as np
 from torch import Tensor, fx, nn
 
 from pruning_core.coupling import Coupling
+from pruning_core.coupling.skippable import Skippable
 from pruning_core.errors import CannotRemove
 from pruning_core.graph import TRACE_BATCH
 from pruning_core.layers import operator
 from pruning_core.macs import MACS, Shape
-from pruning_core.model import Model
 from pruning_core.slimming.sites import Living, Site, is_thin, living
+from pruning_core.slimming.skip import skipping
 from pruning_core.slimming.tensors import IntArray, stored_lines, stored_tensors
 
 INDEX_BYTES = 8  # torch indexes by int64
@@ -46,11 +47,16 @@ def counts_of(coupling: Coupling, removed: IntArray) -> Counts:
     )
 
 
-def slimmed_counts(model: Model, removed: Iterable[int]) -> Counts | None:
-    """Return the counts of `model` without the groups `removed`, None where there are none or they must stay."""
-    groups = np.array(sorted(group for group in removed if group > 0), np.int64)
+def slimmed_counts(coupling: Coupling, removed: Iterable[int], skipped: Sequence[Skippable] = ()) -> Counts | None:
+    """Return the counts without the channels `removed` and what is `skipped`, None where nothing goes or all must stay.
+
+    Groups below zero are no channels; they name what is skipped.
+    """
+    channels = np.array(sorted(group for group in removed if group > 0), np.int64)
+    if not len(channels) and not skipped:
+        return None
     try:
-        return counts_of(model.coupling, groups) if len(groups) else None
+        return counts_of(skipping(coupling, skipped, channels) if skipped else coupling, channels)
     except CannotRemove:  # the plan is masked; slimming it says why
         return None
 

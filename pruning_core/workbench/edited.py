@@ -52,14 +52,16 @@ class Edited:
         """Make the constants of layers and parameters `names` anew, from all that the plan asks of them."""
         model, old = self.ranking.model, self.constants
         masks = together(change.masks for _, change in self._asked.values())
+        removed = frozenset[int]().union(*(change.removed for _, change in self._asked.values()))
         values = summed(model, [change.values for _, change in self._asked.values()])
+        values |= model.rows.values_without(removed)  # what is skipped is skipped
         layers = [name for name in dict.fromkeys([*masks, *values]) if name in model.graph.by_name]
         fresh = {name for name in layers if name in names or name not in self._weights}
         self._weights = {
             name: self.replay.weight(name, masks.get(name), values.get(name)) if name in fresh else self._weights[name]
             for name in layers
         }
-        self.constants = self.replay.changed(masks, values, self._weights)
+        self.constants = self.replay.changed(Change(masks, values, removed), self._weights)
         self.position = self.replay.position_of(_different(old, self.constants))
 
 

@@ -7,7 +7,7 @@ Exact figures (sparsity, size, MACs) come at once from counts; accuracy comes as
 from collections.abc import Mapping
 from threading import RLock
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from pruning_core.granularities import GRANULARITIES
 from pruning_core.metrics.structure import Structure
 from pruning_core.model import Model
 from pruning_core.plan import Plan
+from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.cells import Tally
 from pruning_core.sensitivity.reference import Reference
 from pruning_core.sensitivity.replay import Frontier
@@ -41,7 +42,6 @@ class Workbench:
         self.reference = reference or Reference(model, dataset)
         self.model = self.reference.model
         self.dataset = self.reference.dataset
-        self.ranking = self.reference.ranking
         self.plan = plan_for(self.model)
         self._lock = RLock()  # an edit may come while another thread refines
         self._edited: Edited | None = None  # made when a plan is taken, since replay is not needed without data
@@ -51,6 +51,11 @@ class Workbench:
         self._next_chunk = 0
         if plan is not None:
             self.set_plan(plan)
+
+    @property
+    def ranking(self) -> Ranking:
+        """Scores and ranks under the options of the present plan."""
+        return self.reference.ranking.under(self.plan)
 
     def edit(self, name: str, **changes: Any) -> Structure:
         """Change the wish for one layer and return the exact figures of the new plan."""
@@ -74,11 +79,14 @@ class Workbench:
     def exact(self, plan: Plan | None = None) -> Structure:
         """Return sparsity, size and MACs of `plan` from counts alone; nothing is measured or changed."""
         plan, dense = plan or self.plan, self.reference.structure
+        ranking = self.reference.ranking.under(plan)
         if not any(GRANULARITIES[wish.granularity].structure for wish in plan.layers.values() if wish.sparsity > 0):
-            check(plan, self.model, self.ranking)
-            return dense.with_counts(kept_weights(self.model, plan, self.ranking))
-        change = changes_for(self.model, plan, ranking=self.ranking, update=False)
-        return dense.with_masks(change.masks, slimmed_counts(self.model, change.removed))
+            check(plan, self.model, ranking)
+            return dense.with_counts(kept_weights(self.model, plan, ranking))
+        change = changes_for(self.model, plan, ranking=ranking, update=False)
+        return dense.with_masks(
+            change.masks, slimmed_counts(ranking.coupling, change.removed, ranking.rows.skipped(change.removed))
+        )
 
     def masks(self) -> dict[str, Tensor]:
         """Return the masks of the present plan, by layer (out, in, *kernel) or by parameter."""
@@ -112,17 +120,22 @@ class Workbench:
 
     def _take(self, plan: Plan) -> None:
         """Prepare what `plan` changes, and forget activations behind the earliest of it."""
-        if self._edited is None:
-            self._edited = Edited(self.reference.replay, self.ranking)
-        if self._edited.take(plan):
-            position = self._edited.position
-            self._frontiers = {i: f for i, f in self._frontiers.items() if f.position <= position}
+        ranking, edited = self.reference.ranking.under(plan), self._edited
+        if edited is None or edited.ranking is not ranking:
+            edited = Edited(self.reference.replay_under(ranking.norms), ranking)
+        changed = edited.take(plan)
+        if edited is not self._edited:
+            self._edited, self._frontiers = edited, {}
+        elif changed:
+            self._frontiers = {i: f for i, f in self._frontiers.items() if f.position <= edited.position}
 
     def _measure_chunk(self, chunk: int) -> None:
-        replay, edited = self.reference.replay, self._edited
-        constants = {**replay.constants, **(edited.constants if edited else {})}
-        frontier = self._frontiers.get(chunk) or self.reference.start(chunk)
-        replay.advance(frontier, edited.position if edited else 0, constants)
+        if self._edited is None:
+            self._take(self.plan)
+        edited = cast(Edited, self._edited)
+        constants = {**edited.replay.constants, **edited.constants}
+        frontier = self._frontiers.get(chunk) or self.reference.start(chunk, edited.replay)
+        edited.replay.advance(frontier, edited.position, constants)
         if chunk < KEPT_CHUNKS:
             self._frontiers[chunk] = frontier
-        self._tally += self.reference.answers(chunk).tally(replay.outputs(frontier, constants))
+        self._tally += self.reference.answers(chunk).tally(edited.replay.outputs(frontier, constants))

@@ -63,6 +63,6 @@ def test_what_must_stay_has_no_counts() -> None:
     output = model.coupling.roots["2.weight", 0][:1]
     with pytest.raises(CannotRemove, match="reaches the model output"):
         counts_of(model.coupling, output)
-    assert slimmed_counts(model, output.tolist()) is None
-    assert slimmed_counts(model, []) is None
-    assert slimmed_counts(model, np.unique(model.coupling.roots["0.weight", 0])[:1].tolist()) is not None
+    assert slimmed_counts(model.coupling, output.tolist()) is None
+    assert slimmed_counts(model.coupling, []) is None
+    assert slimmed_counts(model.coupling, np.unique(model.coupling.roots["0.weight", 0])[:1].tolist()) is not None

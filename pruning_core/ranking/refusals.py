@@ -1,0 +1,24 @@
+"""Why a wish does not fit a layer, for menus and plans that explain instead of failing."""
+
+from pruning_core.errors import PruningError
+from pruning_core.plan import LayerPlan
+from pruning_core.ranking.ranking import Ranking
+
+
+def refuses(ranking: Ranking, name: str, wish: LayerPlan) -> str | None:
+    """Return why `wish` does not fit layer `name`, or None; nothing is scored."""
+    try:
+        ranking.n_keep(name, wish)
+    except PruningError as error:
+        return str(error)
+    return None
+
+
+def why_not(ranking: Ranking, name: str, wish: LayerPlan) -> PruningError | None:
+    """Return what keeps layer `name` from being pruned as wished, its scores included, or None."""
+    try:
+        ranking.n_keep(name, wish)
+        ranking.scores(name, wish)
+    except PruningError as error:
+        return error
+    return None

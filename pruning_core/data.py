@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,37 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pruning_core.errors import DataError
+from pruning_core.graph import ModelGraph
+from pruning_core.preprocessing import Preprocessing
+from pruning_core.vocabulary import vocabulary
+
+__all__ = ["SPLITS", "Dataset", "EvalData", "Preprocessing", "check_examples", "check_fits"]
 
 SPLITS = ("calibration", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """`(x * scale - mean) / std`, mean and std per channel (dimension 1) or one for all."""
-
-    scale: float = 1.0
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-
-    def __post_init__(self) -> None:
-        if not (0 < self.scale < np.inf and self.std and all(0 < value < np.inf for value in self.std)):
-            raise DataError(f"scale {self.scale} and std {self.std} must be finite and above zero")
-        if not (self.mean and np.isfinite(self.mean).all()):
-            raise DataError(f"mean {self.mean} must be finite numbers")
-
-    def apply(self, inputs: Tensor) -> Tensor:
-        """Return float32 inputs of the same shape (batch, channels, ...)."""
-        channels = inputs.shape[1] if inputs.dim() > 1 else 1
-        for values in (self.mean, self.std):
-            if len(values) not in (1, channels):
-                raise DataError(f"{len(values)} values of mean or std do not fit {channels} channels")
-        axes = (1, -1, *(1,) * (inputs.dim() - 2))
-        mean, std = torch.tensor(self.mean).view(axes), torch.tensor(self.std).view(axes)
-        return (inputs.float() * self.scale - mean) / std
-
-    def __str__(self) -> str:
-        numbers = [", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std)]
-        return f"(x × {self.scale:.4g} − {numbers[0]}) ÷ {numbers[1]}"
 
 
 @dataclass(frozen=True)
@@ -54,15 +31,20 @@ class EvalData:
     targets: NDArray[np.int64] | None
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     class_names: tuple[str, ...] = ()
+    tokens: bool = False  # whether inputs are numbers of words, which a model looks up: they stay whole
 
     def __post_init__(self) -> None:
         check_examples(self.inputs, self.targets)
+        if self.tokens:
+            _check_tokens(self)
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def batch(self, indices: slice | NDArray[np.int64]) -> Tensor:
-        """Return prepared float inputs (batch, ...) of the examples at `indices`."""
+        """Return prepared inputs (batch, ...) of the examples at `indices`: float32, or tokens as int64."""
+        if self.tokens:
+            return torch.from_numpy(np.ascontiguousarray(self.inputs[indices], dtype=np.int64))
         return self.preprocessing.apply(torch.from_numpy(np.ascontiguousarray(self.inputs[indices], dtype=np.float32)))
 
     def labels(self, indices: slice | NDArray[np.int64] = slice(None)) -> Tensor:
@@ -92,6 +74,7 @@ class EvalData:
         digest = sha256(np.ascontiguousarray(self.inputs).tobytes())
         digest.update(b"" if self.targets is None else self.targets.tobytes())
         digest.update(repr((self.inputs.shape, str(self.inputs.dtype), self.preprocessing)).encode())
+        digest.update(b"tokens" if self.tokens else b"")
         return digest.hexdigest()
 
 
@@ -126,8 +109,14 @@ class Dataset:
 
     def with_preprocessing(self, preprocessing: Preprocessing) -> "Dataset":
         """Return the same examples prepared differently."""
-        changed = {name: replace(data, preprocessing=preprocessing) for name, data in self.splits.items()}
-        return replace(self, splits=changed)
+        return self._with(preprocessing=preprocessing)
+
+    def as_tokens(self) -> "Dataset":
+        """Return the same examples as numbers of words, which stay whole."""
+        return self._with(tokens=True)
+
+    def _with(self, **changes: Any) -> "Dataset":
+        return replace(self, splits={name: replace(data, **changes) for name, data in self.splits.items()})
 
 
 def check_examples(inputs: NDArray[np.generic], targets: NDArray[np.int64] | None) -> None:
@@ -148,16 +137,47 @@ def check_examples(inputs: NDArray[np.generic], targets: NDArray[np.int64] | Non
         raise DataError(f"targets are {targets.dtype}; whole class numbers are needed")
 
 
-def check_fits(data: EvalData, input_shape: tuple[int, ...], n_classes: int) -> None:
-    """Refuse data whose examples or labels do not fit a model of `input_shape` (no batch) and `n_classes` outputs."""
-    if tuple(data.inputs.shape[1:]) != input_shape:
-        raise DataError(
-            f"data '{data.name}' has examples of shape {tuple(data.inputs.shape[1:])}; the model takes {input_shape}"
-        )
+def _check_tokens(data: EvalData) -> None:
+    if data.inputs.dtype.kind not in "ui":
+        raise DataError(f"data '{data.name}' holds {data.inputs.dtype}; tokens are whole numbers")
+    if data.inputs.min() < 0:
+        raise DataError(f"data '{data.name}': token {data.inputs.min()} is below 0")
+    if data.preprocessing != Preprocessing():
+        raise DataError(f"data '{data.name}' holds tokens, which are read as they are; leave scale, mean and std out")
+
+
+def check_fits(data: EvalData, graph: ModelGraph) -> None:
+    """Refuse data whose examples or labels do not fit a model that gives class scores."""
+    if len(graph.output_shape) < 1:
+        raise DataError("the model gives one number for each example; class scores (batch, classes) are needed")
+    _check_inputs(data, graph)
     if data.targets is None:
         return
+    n_classes = graph.output_shape[-1]
     wrong = np.flatnonzero((data.targets < 0) | (data.targets >= n_classes))
     if len(wrong):
         raise DataError(
             f"data '{data.name}': target {data.targets[wrong[0]]} of example {wrong[0]} is outside 0 to {n_classes - 1}"
         )
+
+
+def _check_inputs(data: EvalData, graph: ModelGraph) -> None:
+    shape, wanted = graph.input_shapes[0], str(graph.input_types[0]).removeprefix("torch.")
+    if tuple(data.inputs.shape[1:]) != shape:
+        raise DataError(
+            f"data '{data.name}' has examples of shape {tuple(data.inputs.shape[1:])}; the model takes {shape}"
+        )
+    if wanted not in ("float32", "int64"):
+        raise DataError(f"the model reads {wanted}; data are prepared as float32, or as int64 where they are tokens")
+    if wanted == "int64" and not data.tokens:
+        kind = data.inputs.dtype
+        remedy = "say so with tokens=True" if kind.kind in "ui" else f"these are {kind}"
+        raise DataError(f"data '{data.name}': the model reads tokens, which are whole numbers; {remedy}")
+    if wanted == "float32" and data.tokens:
+        raise DataError(f"data '{data.name}' holds tokens, but the model reads float32; leave tokens=True out")
+    n_tokens = vocabulary(graph.layers)
+    if n_tokens is not None and data.preprocessing == Preprocessing():
+        least, largest = data.inputs.min(), data.inputs.max()
+        if least < 0 or largest >= n_tokens:
+            wrong = least if least < 0 else largest
+            raise DataError(f"data '{data.name}': token {wrong:g} is outside 0 to {n_tokens - 1}")

@@ -33,6 +33,7 @@ class ModelGraph:
     size_bytes: int  # parameters and buffers as they are
     input_shapes: tuple[tuple[int, ...], ...]  # without the batch
     output_shape: tuple[int, ...]  # without the batch
+    input_types: tuple[torch.dtype, ...]
 
     @property
     def macs(self) -> int:
@@ -135,6 +136,7 @@ def _describe(module: fx.GraphModule, examples: tuple[Tensor, ...]) -> ModelGrap
         size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         input_shapes=tuple(tuple(example.shape[1:]) for example in examples),
         output_shape=tuple(first.shape[1:]),
+        input_types=tuple(example.dtype for example in examples),
     )
 
 

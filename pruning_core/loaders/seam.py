@@ -63,9 +63,12 @@ def load_model(spec: str) -> Model:
 def load_data(spec: str, preprocessing: Preprocessing | None = None, model: Model | None = None) -> Dataset:
     """Load data by a sample's name or as `file.npz` with `x` and `y`; `preprocessing` replaces the data's own.
 
-    Data that say nothing of their preprocessing are prepared as `model` was trained, where that is known.
+    Data that say nothing of their preprocessing are prepared as `model` was trained, where that is known; whole numbers
+    are tokens where `model` reads such.
     """
     dataset = find_data(spec).load(spec)
+    if model is not None and not model.example_inputs[0].is_floating_point():
+        dataset = dataset.as_tokens()
     if preprocessing is None and model is not None:
         preprocessing = preset(model, dataset)
     return dataset.with_preprocessing(preprocessing) if preprocessing else dataset

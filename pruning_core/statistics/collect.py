@@ -59,7 +59,7 @@ def _check_data(data: EvalData, graph: ModelGraph, with_loss: bool) -> None:
     if with_loss and (data.targets is None or len(graph.output_shape) != 1):
         missing = "has no targets" if data.targets is None else f"meets outputs of shape {graph.output_shape}"
         raise DataError(f"data '{data.name}' {missing}; gradients need class scores and targets")
-    check_fits(data if with_loss else replace(data, targets=None), graph.input_shapes[0], graph.output_shape[-1])
+    check_fits(data if with_loss else replace(data, targets=None), graph)
 
 
 @dataclass

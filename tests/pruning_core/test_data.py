@@ -1,20 +1,32 @@
 """Data: preprocessing, batches, choices by seed, and refusals in one sentence."""
 
 import re
+from functools import cache
+from math import prod
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from pruning_core.data import Dataset, EvalData, Preprocessing, check_fits
 from pruning_core.errors import DataError
+from pruning_core.graph import ModelGraph, trace
+from tests.pruning_core.toys import traced
 
 
 def examples(n: int = 6, targets: NDArray[np.generic] | None = None, split: str = "test") -> EvalData:
     """n examples of shape (2, 3), counted up."""
     inputs = np.arange(n * 6, dtype=np.uint8).reshape(n, 2, 3)
     return EvalData("toy", split, inputs, np.arange(n) if targets is None else targets)
+
+
+@cache
+def net(*shape: int) -> ModelGraph:
+    """A graph that takes examples of `shape`, (2, 3) where none is given, and knows six classes."""
+    shape = shape or (2, 3)
+    return traced(nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), 6)), *shape)
 
 
 def test_preprocessing_scales_then_shifts_each_channel() -> None:
@@ -148,12 +160,106 @@ def test_what_is_not_data_is_refused_in_a_sentence(
 
 
 def test_data_that_does_not_fit_the_model_is_refused_by_shape() -> None:
-    check_fits(examples(), (2, 3), 6)
+    check_fits(examples(), net())
     with pytest.raises(DataError, match=r"^data 'toy' has examples of shape \(2, 3\); the model takes \(3, 2\)$"):
-        check_fits(examples(), (3, 2), 6)
+        check_fits(examples(), net(3, 2))
 
 
 @pytest.mark.parametrize(("label", "where"), [(6, "target 6 of example 2"), (-1, "target -1 of example 2")])
 def test_labels_out_of_range_are_refused_with_their_place(label: int, where: str) -> None:
     with pytest.raises(DataError, match=f"^data 'toy': {where} is outside 0 to 5$"):
-        check_fits(examples(targets=np.array([0, 1, label, 3, label, 5])), (2, 3), 6)
+        check_fits(examples(targets=np.array([0, 1, label, 3, label, 5])), net())
+
+
+def test_a_model_that_gives_one_number_has_no_classes() -> None:
+    one = traced(nn.Sequential(nn.Flatten(), nn.Linear(6, 1), nn.Flatten(0)), 2, 3)
+    with pytest.raises(DataError, match=r"^the model gives one number for each example; class scores .* are needed$"):
+        check_fits(examples(), one)
+
+
+WORDS = 7
+
+
+def tokens(inputs: NDArray[np.generic] | None = None, **changes: object) -> EvalData:
+    given = np.array([[0, 3, 6], [1, 1, 5]], np.uint8) if inputs is None else inputs
+    return EvalData("text", "test", given, np.array([0, 1]), **{"tokens": True} | changes)
+
+
+@cache
+def reader(kind: torch.dtype) -> ModelGraph:
+    """A graph that looks up its input of type `kind`."""
+
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.out = nn.Embedding(WORDS, 4), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.out(self.words(x.long()).mean(1))
+
+    return trace(Reader().eval(), (torch.zeros(2, 3, dtype=kind),))
+
+
+@pytest.mark.parametrize("kind", ["uint8", ">i4", "int64", "uint32"])
+def test_tokens_stay_whole(kind: str) -> None:
+    data = tokens(np.array([[0, 2**24 + 1], [1, 5]] if kind != "uint8" else [[0, 255], [1, 5]]).astype(kind))
+    batch = data.batch(slice(0, 2))
+    assert batch.dtype == torch.int64
+    assert batch.tolist() == data.inputs.tolist()  # in float32 the large one would be even
+    assert data.take(1).tokens
+    (inputs, _), *_ = data.batches(1)
+    assert inputs.dtype == torch.int64
+
+
+def test_tokens_and_numbers_are_other_data() -> None:
+    plain = tokens(tokens=False)
+    assert plain.sha256 != tokens().sha256
+    assert plain.batch(slice(0, 1)).dtype == torch.float32
+    changed = Dataset("text", "Text", {"test": plain}).as_tokens()
+    assert changed.test.sha256 == tokens().sha256
+    assert (changed.name, plain.tokens) == ("text", False)
+
+
+def test_data_of_the_kind_that_a_model_reads_fit() -> None:
+    check_fits(tokens(), reader(torch.int64))
+    check_fits(tokens(tokens=False), reader(torch.float32))
+    check_fits(examples(), net())  # whole pixels for a model of floats
+
+
+@pytest.mark.parametrize(
+    ("inputs", "changes", "message"),
+    [
+        (np.zeros((2, 3)), {}, "data 'text' holds float64; tokens are whole numbers"),
+        (np.array([[0, 1, -1]] * 2), {}, "data 'text': token -1 is below 0"),
+        (None, {"preprocessing": Preprocessing(2.0)}, "data 'text' holds tokens, which are read as they are; leave"),
+    ],
+)
+def test_what_is_no_token_is_refused(
+    inputs: NDArray[np.generic] | None, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(DataError, match=f"^{re.escape(message)}"):
+        tokens(inputs, **changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "declared", "message"),
+    [
+        (torch.int64, None, False, "the model reads tokens, which are whole numbers; say so with tokens=True"),
+        (torch.int64, np.zeros((2, 3)), False, "the model reads tokens, which are whole numbers; these are float64"),
+        (torch.int64, np.full((2, 3), WORDS), True, "token 7 is outside 0 to 6"),
+        (torch.float32, np.full((2, 3), 7.0), False, "token 7 is outside 0 to 6"),
+        (torch.float32, np.full((2, 3), -1), False, "token -1 is outside 0 to 6"),
+        (torch.float32, None, True, "holds tokens, but the model reads float32; leave tokens=True out"),
+    ],
+)
+def test_data_of_another_kind_than_the_model_reads_are_refused(
+    kind: torch.dtype, inputs: NDArray[np.generic] | None, declared: bool, message: str
+) -> None:
+    with pytest.raises(DataError, match=f"^data 'text':? {re.escape(message)}$"):
+        check_fits(tokens(inputs, tokens=declared), reader(kind))
+
+
+def test_models_of_other_precisions_are_refused_by_what_they_read() -> None:
+    message = "^the model reads float64; data are prepared as float32, or as int64 where they are tokens$"
+    with pytest.raises(DataError, match=message):
+        check_fits(examples(), trace(nn.Linear(3, 6).double().eval(), (torch.zeros(1, 2, 3).double(),)))

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torchvision import models
 
 from pruning_core.data import Preprocessing, check_fits
 from pruning_core.errors import DataError, UnknownName
 from pruning_core.loaders import DATA_LOADERS, MODEL_LOADERS, load_data, load_model, preset
 from pruning_core.model import Model
+from tests.pruning_core.toys import traced
 
 X, Y = np.arange(48, dtype=np.uint8).reshape(3, 4, 4), np.array([0, 2, 1])
 
@@ -187,7 +189,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 def test_labels_outside_the_classes_are_refused_at_use(tmp_path: Path) -> None:
     data = load_data(archive(tmp_path, x=X, y=np.array([0, 7, -1]))).test
     with pytest.raises(DataError, match="data 'digits': target 7 of example 1 is outside 0 to 2"):
-        check_fits(data, (1, 4, 4), 3)
+        check_fits(data, traced(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), 1, 4, 4))
 
 
 PIXELS = Preprocessing(1 / 255, (0.5,), (0.25,))
@@ -212,6 +214,17 @@ def test_raw_pixels_are_prepared_as_the_model_was_trained(
     own = Preprocessing(2.0)
     assert load_data(path, own, model).test.preprocessing == own
     assert load_data(path).test.preprocessing == Preprocessing()
+
+
+def test_whole_numbers_are_tokens_where_the_model_reads_such(tmp_path: Path) -> None:
+    words = Model("words", nn.Embedding(9, 4), (torch.zeros(2, 3, dtype=torch.long),))
+    path = archive(tmp_path, x=np.array([[0, 8, 1]]))
+    assert not load_data(path).test.tokens
+    assert load_data(path, model=words).test.batch(slice(0, 1)).tolist() == [[0, 8, 1]]
+    with pytest.raises(DataError, match=r"^data 'digits' holds tokens, which are read as they are; leave scale"):
+        load_data(path, Preprocessing(2.0), words)
+    with pytest.raises(DataError, match=r"^data 'digits' holds float64; tokens are whole numbers$"):
+        load_data(archive(tmp_path, x=np.zeros((2, 3))), model=words)
 
 
 def test_sample_data_keep_their_own_preprocessing() -> None:

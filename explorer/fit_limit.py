@@ -46,7 +46,7 @@ def value_of(bench: pc.Workbench, app: ExplorerState, metric: str, kind: str) ->
     usual, step = present.usual_limit(bench, app, metric, unit)
     value = st.number_input(
         "At most, pt" if unit == present.POINTS else "At most", 0.0, None if unit not in present.SHARES else 100.0,
-        usual, step, key=f"fit_value_{kind}_{metric}_{unit}", width=130, persist_state="session",
+        usual, step, format="%.4g", key=f"fit_value_{kind}_{metric}_{unit}", width=130, persist_state="session",
         help=present.limit_help(bench, metric),
     )  # fmt: skip
     return present.budget(metric, value, unit)
@@ -57,7 +57,7 @@ def _least(metric: str) -> str:
         st.selectbox("Make least", ["Predicted drop"], key="fit_least_drop", width=180, disabled=True)
         return "size"
     return st.selectbox(
-        "Make least", list(COSTS)[::1], format_func=present.limit_label, key="fit_least", width=180,
+        "Make least", present.LIMITS[1:], format_func=present.limit_label, key="fit_least", width=180,
         persist_state="session",
     )  # fmt: skip
 
@@ -73,8 +73,8 @@ def _why_not(app: ExplorerState, asked: Asked, metric: str, least: str) -> str |
 def _found(bench: pc.Workbench, app: ExplorerState, job: Job) -> None:
     fitted: Fitted = job.result
     for column, (label, value, how) in zip(st.columns(5), found.figures(fitted), strict=False):
-        with column:
-            st.metric(label, value, help=None)
+        with column, st.container(gap=None):
+            st.metric(label, value)
             st.caption(how)
     plan = fitted.allocation.plan
     layer_table(bench, app.plan, plan, fitted.allocation.why_dense, "fit_limit_layers")

@@ -16,7 +16,6 @@ from explorer.state import ExplorerState
 from pruning_core.plan import Plan
 
 POLL_SECONDS = 0.5
-TABLE_HEIGHT = 260
 NO_DATA = "Curves and drops are measured, so this needs data. Add data at the top right; a threshold works without."
 
 
@@ -28,7 +27,8 @@ def terms(bench: pc.Workbench, app: ExplorerState) -> Terms:
         left, right = st.columns([3, 1], gap="medium", vertical_alignment="bottom")
         left.caption(f"{text} Tick what else is to stay as it is now; least and most bound the others.")
         gain = right.number_input(
-            "Skip layers below, % of weights", 0.0, 100.0, 0.0, 0.1, key="fit_gain", persist_state="session",
+            "Skip layers below, % of weights", 0.0, 100.0, 0.0, 0.1, format="%.4g", key="fit_gain",
+            persist_state="session",
             help="Layers that hold a smaller share of all prunable weights stay dense.",
         )  # fmt: skip
         limits = _limits(bench, app)
@@ -46,8 +46,8 @@ def _limits(bench: pc.Workbench, app: ExplorerState) -> dict[str, dict[str, Any]
         rows,
         key=f"fit_layers:{app.model}",
         hide_index=True,
-        height=min(TABLE_HEIGHT, 38 + 35 * len(rows)),
         disabled=["layer", "now"],
+        placeholder="–",
         column_config={
             "layer": st.column_config.TextColumn("Layer", width="medium"),
             "now": st.column_config.NumberColumn("Now", format="%.0f %%"),
@@ -121,6 +121,5 @@ def layer_table(bench: pc.Workbench, before: Plan, after: Plan, why: dict[str, s
         rows,
         key=key,
         hide_index=True,
-        height=min(TABLE_HEIGHT, 38 + 35 * len(rows)),
         column_config=columns,
     )

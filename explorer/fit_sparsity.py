@@ -15,8 +15,9 @@ from explorer.state import ExplorerState
 from pruning_core.allocation import ALLOCATIONS, Budget
 
 GOALS = ("sparsity", "size", "macs", "params")
-TITLES = ("Allocation", "Sparsity", "Predicted", "Measured", "")
-COLUMNS = (1.6, 1, 1.4, 1.4, 0.7)
+TITLES = ("Allocation", "Sparsity", ":gray[◇] Predicted", ":blue[●] Measured", "")
+COLUMNS = (2.4, 0.9, 1.2, 1.2, 0.9)
+NO_BAR = {"displayModeBar": False}
 
 
 def tab(bench: pc.Workbench, app: ExplorerState) -> None:
@@ -37,34 +38,35 @@ def tab(bench: pc.Workbench, app: ExplorerState) -> None:
 
 def _sparsity() -> Budget | float:
     percent = st.number_input(
-        "Sparsity, %", 1.0, 99.0, 50.0, 5.0, key="fit_sparsity", width=130, persist_state="session",
+        "Sparsity, %", 1.0, 99.0, 50.0, 5.0, format="%.4g", key="fit_sparsity", width=130, persist_state="session",
         help="Share of the weights of all free layers that goes.",
     )  # fmt: skip
     return percent / 100
 
 
 def _found(app: ExplorerState, job: Job) -> None:
-    points = found.points(job.result)
+    """Draw the table and beside it, row for row, the plot; what was refused stands below."""
+    points, rows = found.points(job.result), found.table(job.result)
+    left, right = st.columns([7, 5], gap="medium")
+    with left, st.container(key="fit_table", gap=None):
+        for column, title in zip(st.columns(COLUMNS), TITLES, strict=True):
+            column.markdown(f":small[{title}]")
+        for row in rows:
+            if row["refusal"] is None:
+                _row(row)
     if points:
         figure = allocations.comparison(points, app.tolerance, dark=st.context.theme.type == "dark")
-        st.plotly_chart(figure, key="fit_compare", config={"displayModeBar": False}, alt=allocations.describe(points))
-    with st.container(key="fit_table", gap=None):
-        for column, title in zip(st.columns(COLUMNS), TITLES, strict=True):
-            column.caption(title)
-        for row in found.table(job.result):
-            _row(row)
+        right.plotly_chart(figure, key="fit_compare", config=NO_BAR, alt=allocations.describe(points))
+    for row in rows:
+        if row["refusal"] is not None:
+            st.caption(f"**{row['label']}** cannot: {row['refusal']}.")
 
 
 def _row(row: present.Row) -> None:
-    if row["refusal"] is not None:
-        name, why = st.columns([COLUMNS[0], sum(COLUMNS[1:])], vertical_alignment="center")
-        name.markdown(row["label"])
-        why.caption(row["refusal"])
-        return
-    cells = st.columns(COLUMNS, vertical_alignment="center")
-    cells[0].markdown(row["label"], help=ALLOCATIONS[row["name"]].doc)
+    cells = st.columns(COLUMNS)
+    cells[0].markdown(f":small[{row['label']}]", help=ALLOCATIONS[row["name"]].doc)
     for cell, figure in zip(cells[1:], ("sparsity", "predicted", "measured"), strict=False):
-        cell.markdown(row[figure])
+        cell.markdown(f":small[{row[figure]}]")
     cells[4].button(
         "Use", key=f"fit_use_{row['name']}", on_click=fit_actions.use, args=(row["plan"],), help=row["layers"]
     )

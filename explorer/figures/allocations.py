@@ -9,8 +9,8 @@ from explorer.figures import words
 
 PREDICTED = ("#7f8896", "#788292")  # the grey of controls, light and dark
 MEASURED = ("#2f55d4", "#93aaff")
-ROW = 34  # pixels
-FRAME = 86  # pixels for axis and legend
+ROW = 36  # pixels, as tall as a row of the table beside it
+TOP, BOTTOM = 36, 56  # pixels for the tolerance's label, which is as tall as the table's head, and for the axis
 APART = 0.17  # of a row, between the two marks
 
 
@@ -26,14 +26,19 @@ class Point:
 
 
 def comparison(points: list[Point], tolerance: float, dark: bool = False) -> go.Figure:
-    """Draw one row for each allocation, the first on top: predicted above measured, the tolerance dashed."""
+    """Draw one row for each allocation, the first on top: predicted above measured, the tolerance dashed.
+
+    Rows carry no labels: they stand beside the rows of a table.
+    """
     figure, places = go.Figure(), [len(points) - 1 - i for i in range(len(points))]
     predicted = [(y + APART, p.label, p.predicted, p.predicted_interval) for y, p in zip(places, points, strict=True)]
     measured = [(y - APART, p.label, p.measured, p.measured_interval) for y, p in zip(places, points, strict=True)]
     hollow = {"symbol": "diamond-open", "size": 9, "line": {"width": 2}}
-    _marks(figure, "predicted, sum of single drops", predicted, PREDICTED[dark], hollow)
-    _marks(figure, "measured, all layers together", measured, MEASURED[dark], {"symbol": "circle", "size": 10})
-    figure.add_vline(x=0, line={"width": 1, "color": PREDICTED[dark]})
+    _marks(figure, "predicted", predicted, PREDICTED[dark], hollow)
+    _marks(figure, "measured", measured, MEASURED[dark], {"symbol": "circle", "size": 10})
+    figure.add_vline(
+        x=0, line={"width": 1, "color": PREDICTED[dark]}, annotation={"text": "dense", "yanchor": "bottom"}
+    )
     figure.add_vline(
         x=-tolerance,
         line={"dash": "dash", "width": 1, "color": PREDICTED[dark]},
@@ -41,17 +46,17 @@ def comparison(points: list[Point], tolerance: float, dark: bool = False) -> go.
         annotation_position="top left",
     )
     figure.update_layout(
-        height=FRAME + ROW * max(1, len(points)),
-        margin={"l": 8, "r": 8, "t": 26, "b": 8},
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
+        height=TOP + BOTTOM + ROW * max(1, len(points)),
+        margin={"l": 8, "r": 8, "t": TOP, "b": BOTTOM},
+        showlegend=False,
         hovermode="closest",
     )
-    figure.update_xaxes(title_text="change of accuracy, pt", automargin=True, fixedrange=True, zeroline=False)
+    figure.update_xaxes(title_text="change of accuracy, pt", automargin=False, fixedrange=True, zeroline=False)
     figure.update_yaxes(
         tickvals=places,
-        ticktext=[escape(point.label) for point in points],
+        showticklabels=False,
+        automargin=False,
         range=[-0.5, max(1, len(points)) - 0.5],
-        automargin=True,
         fixedrange=True,
         zeroline=False,
     )
@@ -79,7 +84,7 @@ def _marks(figure: go.Figure, name: str, marks: list[Mark], color: str, marker: 
             "color": color,
         },
         customdata=[
-            f"{escape(label)}: {words.signed(x)} pt, 95 % from {words.signed(low)} to {words.signed(high)}"
+            f"{escape(label)}, {name}: {words.signed(x)} pt, 95 % from {words.signed(low)} to {words.signed(high)}"
             for _, label, x, (low, high) in drawn
         ],
         hovertemplate="%{customdata}<extra></extra>",

@@ -42,9 +42,13 @@ def goal_words(job: Job) -> str:
 
 def change(drop: float, interval: tuple[float, float] | None) -> str:
     """Return a drop, a fraction, as the app writes changes: −1.2 ± 0.6 pt."""
-    if interval is None:
-        return words.points(-drop)
-    return f"{words.signed(-100 * drop)} ± {words.rounded(50 * (interval[1] - interval[0]))} pt"
+    return f"{plain(drop, interval)} pt"
+
+
+def plain(drop: float, interval: tuple[float, float] | None) -> str:
+    """Return a drop, a fraction, as a change in points without the unit: −1.2 ± 0.6."""
+    half = "" if interval is None else f" ± {words.rounded(50 * (interval[1] - interval[0]))}"
+    return words.signed(-100 * drop) + half
 
 
 def figures(found: Fitted) -> list[tuple[str, str, str]]:
@@ -59,7 +63,7 @@ def figures(found: Fitted) -> list[tuple[str, str, str]]:
         rows.append(("Measured", change(measured.value, measured.interval), n))
     for name, (dense, now) in found.costs.items():
         label = limit_label(name) if name != "macs" else "MACs"
-        rows.append((label, amount(name, now), f"{words.change(now, dense) or 'as'} dense {amount(name, dense)}"))
+        rows.append((label, amount(name, now), f"{words.change(now, dense)}, dense {amount(name, dense)}"))
     return rows
 
 
@@ -101,8 +105,8 @@ def table(rows: tuple[Comparison, ...]) -> list[Row]:
                 "refusal": None,
                 "plan": row.plan,
                 "sparsity": words.percent(row.sparsity),
-                "predicted": "–" if row.predicted_drop is None else change(row.predicted_drop, row.predicted_interval),
-                "measured": "–" if measured is None else change(measured.value, measured.interval),
+                "predicted": "–" if row.predicted_drop is None else plain(row.predicted_drop, row.predicted_interval),
+                "measured": "–" if measured is None else plain(measured.value, measured.interval),
                 "layers": ", ".join(f"{name} {words.percent(share, 0)}" for name, share in row.sparsities),
             }
         )

@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from pruning_core.layers import operator, tensor_at
 
 VIEWS = frozenset({"aten.view.default", "aten.reshape.default", "aten._unsafe_view.default"})
+TRACED_AS = "traced_as"  # of a node of the working copy that stands for another: that one's name
 _SPLITS = frozenset({"aten.split.Tensor", "aten.split_with_sizes.default", "aten.chunk.default"})
 _TURNS = frozenset({"aten.t.default", "aten.transpose.int", "aten.permute.default"})
 
@@ -159,7 +160,7 @@ def _swaps_1_and_2(node: fx.Node) -> bool:
 def _replace(module: fx.GraphModule, node: fx.Node, make: object, *arguments: object) -> None:
     with module.graph.inserting_before(node):
         new = make(*arguments)  # type: ignore[operator]
-    new.meta.update(node.meta)
+    new.meta.update({TRACED_AS: node.name} | node.meta)
     node.replace_all_uses_with(new)
     module.graph.erase_node(node)
 

@@ -11,9 +11,10 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from pruning_core.coupling import Coupling
+from pruning_core.coupling.remains import Lines
 from pruning_core.layers import operator
 from pruning_core.slimming.compare import Inputs, difference
-from pruning_core.slimming.tensors import IntArray, Lines, State, smaller, state_of
+from pruning_core.slimming.tensors import IntArray, State, smaller, state_of
 
 # Names that libraries give to the number of heads of an attention module, and to the width of all heads together.
 HEADS = frozenset("num_heads n_heads n_head heads num_attention_heads num_key_value_heads num_kv_heads".split())

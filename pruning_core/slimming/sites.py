@@ -7,9 +7,10 @@ from typing import Any
 from torch import Tensor, fx
 
 from pruning_core.coupling import Coupling
+from pruning_core.coupling.remains import Lines
 from pruning_core.errors import CannotRemove
 from pruning_core.layers import operator
-from pruning_core.slimming.tensors import IntArray, Lines
+from pruning_core.slimming.tensors import IntArray
 
 
 class Living:

@@ -1,6 +1,6 @@
 """A model without the removed channels, proven equal to the masked one: the user's own module where that can be."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +8,7 @@ import torch
 from torch import fx, nn
 
 from pruning_core.coupling import Coupling
+from pruning_core.coupling.skippable import Skippable
 from pruning_core.errors import CannotRemove, ExportError, PlanError
 from pruning_core.graph import shapes_and_macs
 from pruning_core.model import Model
@@ -15,6 +16,7 @@ from pruning_core.slimming.compare import Inputs, difference
 from pruning_core.slimming.own_module import slim_module
 from pruning_core.slimming.rewrite import slim_graph
 from pruning_core.slimming.sites import Living, refused
+from pruning_core.slimming.skip import skipping
 from pruning_core.slimming.tensors import IntArray, parameters_of, state_of, with_packed
 
 TOLERANCE = 1e-4  # of the largest output: rounding in another order of summation
@@ -35,22 +37,31 @@ class Slimmed:
     samples: int  # examples compared
 
 
-def slim(model: Model, coupling: Coupling, removed: IntArray, masked: nn.Module, batches: Iterable[Inputs]) -> Slimmed:
-    """Return `model` without the groups `removed`, with the values of `masked`, which has zeros there.
+def slim(
+    model: Model,
+    coupling: Coupling,
+    removed: IntArray,
+    masked: nn.Module,
+    batches: Iterable[Inputs],
+    skipped: Sequence[Skippable] = (),
+) -> Slimmed:
+    """Return `model` without the groups `removed` and what is `skipped`, with the values of `masked`.
 
-    `masked` is a masked copy of the module, or a `living_graph`; `batches` are real inputs, without any the example
-    inputs and noise. Refused where nothing would get smaller, and where answers differ by more than `TOLERANCE`.
+    `masked`, a masked copy of the module or a `living_graph`, has zeros where something goes. `batches` are real
+    inputs, without any the example inputs and noise. Refused where nothing would get smaller, and where answers differ
+    by more than `TOLERANCE`.
     """
     state, checked = with_packed(state_of(masked), coupling, model.module), list(batches) or examples(model)
-    graph = slim_graph(coupling, removed, state)
+    left = skipping(coupling, skipped, removed) if skipped else coupling
+    graph = slim_graph(left, removed, state)
     before = sum(parameter.numel() for parameter in parameters_of(coupling))
     if params_of(graph) >= before:
         raise PlanError(
-            f"'{model.name}' would keep all its {before} parameters: no whole channel or head is removed; choose a "
-            "structured granularity and a sparsity above zero"
+            f"'{model.name}' would keep all its {before} parameters: no whole channel, head or layer is removed; "
+            "choose a structured granularity and a sparsity above zero"
         )
-    macs = _checked_macs(model, coupling, removed, graph)
-    own = slim_module(model.module, coupling, removed, graph, checked, state)
+    macs = _checked_macs(model, left, removed, graph)
+    own = None if skipped else slim_module(model.module, coupling, removed, graph, checked, state)
     module: nn.Module = graph if own is None else own
     found, scale, samples = difference(module, masked, checked)
     if not found <= TOLERANCE * scale:

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from pruning_core.coupling import Coupling
+from pruning_core.coupling.remains import Lines
 from pruning_core.layers import tensor_at
 
 IntArray = NDArray[np.int64]
-Lines = tuple[Tensor, ...]  # one bool vector per dimension: which indices live
 State = Mapping[str, Tensor]  # parameters and buffers by dotted name, tied ones under all their names
 
 
@@ -52,7 +52,8 @@ def stored_lines(coupling: Coupling, removed: IntArray) -> dict[str, Lines]:
 
     Refuses what must stay. A tied tensor has one name in the coupling and may be read under another.
     """
-    lines = {_memory(tensor_at(coupling.module, name)): line for name, line in coupling.stored_lines(removed).items()}
+    of_copy = coupling.remains.tensors.module  # has all tensors, also those that `coupling.module` reads no more
+    lines = {_memory(tensor_at(of_copy, name)): line for name, line in coupling.stored_lines(removed).items()}
     read = {str(node.target) for node in coupling.module.graph.nodes if node.op == "get_attr"}
     found = {name: tensor_at(coupling.module, name) for name in sorted(read)}
     return {name: lines[_memory(tensor)] for name, tensor in found.items() if _memory(tensor) in lines}

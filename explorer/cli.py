@@ -57,13 +57,17 @@ CRITERION_HELP = "What is removed first: a name of `list criteria`. [default: l1
 Granularity = Annotated[str, typer.Option(metavar="G", help=GRANULARITY_HELP, show_default=False)]
 Criterion = Annotated[str, typer.Option(metavar="C", help=CRITERION_HELP, show_default=False)]
 Scope = Literal["layer", "model"]
+Heads = Literal["head", "dimension"]
+MULTIPLE_HELP = "Rows of channels keep a multiple of M, rounded up. [default: 1]"
+NORMS_HELP = "Let layer, group and RMS norms lose channels: their statistics are of those that stay."
+HEADS_HELP = "Attention loses whole heads, or the same dimensions inside all of them. [default: head]"
 Settings = Annotated[
     list[str] | None,
     typer.Option("--setting", metavar="NAME=VALUE", help="Of the granularity or criterion, such as n=2; repeatable."),
 ]
 Samples = Annotated[int | None, typer.Option(metavar="N", min=1, help="Use N examples of each split; else all.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Seam = Literal["models", "data", "criteria", "granularities", "schedules", "allocations", "recoveries"]
+Seam = Literal["models", "data", "criteria", "granularities", "selections", "schedules", "allocations", "recoveries"]
 
 
 @app.command()
@@ -125,6 +129,9 @@ def prune(
     criterion: Annotated[str | None, typer.Option(metavar="C", help=CRITERION_HELP)] = None,
     scope: Annotated[Scope | None, typer.Option(help="Weights compete within each layer, or in all the model.")] = None,
     setting: Settings = None,
+    channel_multiple: Annotated[int | None, typer.Option(metavar="M", min=1, help=MULTIPLE_HELP)] = None,
+    through_norms: Annotated[bool, typer.Option("--through-norms", help=NORMS_HELP)] = False,
+    heads: Annotated[Heads | None, typer.Option(help=HEADS_HELP)] = None,
     data: DataName = None,
     samples: Samples = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
@@ -137,7 +144,8 @@ def prune(
     from explorer.commands import prune as command
     from explorer.commands.asked import Inputs
 
-    asked = command.Asked(plan, sparsity, budget, granularity, criterion, setting, scope, allocation)
+    how = (granularity, criterion, setting, scope, allocation, channel_multiple, through_norms, heads)
+    asked = command.Asked(plan, sparsity, budget, *how)
     command.run(Inputs(model, data, mean, std, scale, samples), asked, out, force, as_json)
 
 

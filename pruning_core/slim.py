@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from pruning_core.apply import changes_for, masked_form
-from pruning_core.coupling import Coupling
+from pruning_core.coupling.rows import Rows
 from pruning_core.data import EvalData
 from pruning_core.errors import PlanError
 from pruning_core.model import Model
@@ -43,18 +43,18 @@ def prune(
     """Carry out a plan; `data` are the real examples on which the slimmed model is compared with the masked one."""
     ranking = (ranking or Ranking(model, calibration)).under(plan)
     change = changes_for(model, plan, ranking=ranking)
-    return forms_of(model, change, data or calibration, coupling=ranking.coupling)
+    return forms_of(model, change, data or calibration, rows=ranking.rows)
 
 
-def forms_of(model: Model, change: Change, data: EvalData | None = None, *, coupling: Coupling | None = None) -> Pruned:
-    """Return the forms of a model that `change` prunes, made under `coupling` (that of a plan without options)."""
-    coupling = coupling or model.coupling
-    masked = masked_form(model, change, coupling)
+def forms_of(model: Model, change: Change, data: EvalData | None = None, *, rows: Rows | None = None) -> Pruned:
+    """Return the forms of a model that `change` prunes, made with the units of `rows` (those without options)."""
+    rows = rows or model.rows
+    masked = masked_form(model, change, rows.coupling)
     if not change.removed:
         return Pruned(change.masks, masked, None)
-    groups, skipped = np.array(sorted(change.removed), np.int64), model.rows.skipped(change.removed)
+    groups, skipped = np.array(sorted(change.removed), np.int64), rows.skipped(change.removed)
     batches = check_batches(data, model.example_inputs)
-    taken = take_out(model, coupling, groups[groups > 0], masked, batches, skipped)
+    taken = take_out(model, rows.coupling, groups[groups > 0], masked, batches, skipped)
     return Pruned(change.masks, masked, taken)
 
 

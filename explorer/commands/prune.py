@@ -9,12 +9,13 @@ from explorer.commands import shown
 from explorer.commands.asked import Inputs, setting, wish
 from explorer.commands.figures import pruned_rows
 from pruning_core.allocation import ALLOCATIONS, Allocation, Problem, allocate, parse_budget, within
-from pruning_core.apply import check, kept_weights
+from pruning_core.apply import check, kept_weights, plan_for
 from pruning_core.errors import ExportError, PlanError
 from pruning_core.exporters import export
 from pruning_core.lint import lint
 from pruning_core.measure import measure
 from pruning_core.plan import Plan
+from pruning_core.ranking import kept_whole
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,21 @@ class Asked:
     settings: list[str] | None
     scope: str | None
     allocation: str | None = None
+    channel_multiple: int | None = None
+    through_norms: bool = False
+    heads: str | None = None
 
     def problem(self, inputs: Inputs) -> Problem:
         """Return what an allocation is told."""
         how = wish(self.granularity or "fine_grained", self.criterion or "l1", self._split()[0])
-        return Problem(inputs.model, inputs.known_dataset, how, self.scope or "layer", inputs.samples)
+        model, plan = inputs.model, plan_for(inputs.model, **self.options)
+        return Problem(model, inputs.known_dataset, how, self.scope or "layer", inputs.samples, plan=plan)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return what was said of the plan's options."""
+        given = {"channel_multiple": self.channel_multiple, "through_norms": self.through_norms, "heads": self.heads}
+        return {name: value for name, value in given.items() if value}
 
     def allocation_settings(self) -> dict[str, int | float | str]:
         """Return the settings that the allocation declares; all others are of the granularity and criterion."""
@@ -82,9 +93,11 @@ def _check_one_way(asked: Asked) -> None:
     given = [name for name, value in ways.items() if value is not None]
     if len(given) > 1:
         raise PlanError(f"{' and '.join(given)} cannot go together; give one of them")
-    how = (asked.granularity, asked.criterion, asked.settings, asked.scope, asked.allocation)
+    how = (asked.granularity, asked.criterion, asked.settings, asked.scope, asked.allocation, asked.options)
     if asked.plan is not None and any(how):
-        raise PlanError("a plan file says granularity, criterion, settings and scope itself; leave those options out")
+        raise PlanError(
+            "a plan file says granularity, criterion, settings, scope and what may go itself; leave those options out"
+        )
     if asked.budget is not None and asked.allocation not in (None, "budget"):
         raise PlanError(f"a budget is met by the allocation budget; {asked.allocation} takes --sparsity")
     if asked.allocation not in (None, "uniform") and asked.scope == "model":
@@ -140,7 +153,9 @@ def _untouched(problem: Problem, plan: Plan) -> dict[str, str]:
     whole = [name for name, count in kept.items() if count == layers[name].n_weights]
     if len(whole) == len(kept):
         raise PlanError("the plan removes nothing; raise a sparsity")
-    return {name: f"sparsity {plan.layer(name).sparsity:g} is less than one of its blocks" for name in whole}
+    ranking = problem.ranking.under(plan)
+    why = {name: kept_whole(ranking, name, plan.layer(name)) for name in whole}
+    return {name: reason or "the ranking of all layers together leaves it whole" for name, reason in why.items()}
 
 
 def _show(report: dict[str, Any], found: Allocation, out: Path) -> None:

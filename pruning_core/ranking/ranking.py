@@ -17,7 +17,7 @@ from pruning_core.granularities import GRANULARITIES, Layout
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan, PlanOptions, options_of
 from pruning_core.ranking.change import Change
-from pruning_core.ranking.rounding import is_alike, rounded
+from pruning_core.ranking.rounding import Widths
 from pruning_core.ranking.shared import Shared, key_of
 from pruning_core.statistics import LayerStatistics
 
@@ -79,11 +79,11 @@ class Ranking:
 
     def n_keep(self, name: str, wish: LayerPlan) -> int:
         """Return the blocks kept in each arena; a wish that cannot be met or would empty the layer is refused."""
-        layout, keep = self.layout(name, wish), self._n_wished(name, wish)
-        if self.channel_multiple == 1 or not isinstance(layout, Units) or keep == layout.blocks_per_arena:
+        keep, widths = self._n_wished(name, wish), self.widths(name, wish)
+        if widths is None or self.channel_multiple == 1:
             return keep
-        order = torch.arange(layout.blocks_per_arena) if is_alike(layout) else self.ranks(name, wish)[0]
-        return int(rounded(layout, order < keep, order, self.channel_multiple).sum())
+        order = torch.arange(widths.channels.shape[1]) if widths.are_alike else self.ranks(name, wish)[0]
+        return int(widths.rounded(order < keep, order, self.channel_multiple).sum())
 
     def _n_wished(self, name: str, wish: LayerPlan) -> int:
         """Return the same without rounding to a multiple of channels."""
@@ -171,10 +171,15 @@ class Ranking:
 
     def rounded(self, name: str, wish: LayerPlan, keep: Tensor) -> Tensor:
         """Return which blocks stay, (arenas, blocks): those of `keep`, and of channels the best up to a multiple."""
-        units = self.units(name, wish)
-        if units is None or self.channel_multiple == 1:
+        widths = self.widths(name, wish)
+        if widths is None or self.channel_multiple == 1:
             return keep
-        return rounded(units, keep[0], self.ranks(name, wish)[0], self.channel_multiple)[None]
+        return widths.rounded(keep[0], self.ranks(name, wish)[0], self.channel_multiple)[None]
+
+    def widths(self, name: str, wish: LayerPlan) -> Widths | None:
+        """Return the numbers of channels that a wish for channels decides; None for wishes for something else."""
+        units = self.units(name, wish)
+        return Widths.of(units, self.model.graph) if units and units.structure in ("output", "input") else None
 
     def _kept(self, name: str, wish: LayerPlan) -> Tensor:
         """Return which blocks stay by the wish, (arenas, blocks) bool."""

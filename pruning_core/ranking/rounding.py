@@ -1,39 +1,57 @@
 """Widths that hardware likes: how many channels of each layer of a row stay is rounded up to a multiple."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
 from pruning_core.coupling.units import Units
+from pruning_core.graph import ModelGraph
 
 
-def rounded(units: Units, keep: Tensor, ranks: Tensor, multiple: int) -> Tensor:
-    """Return `keep` (units,) with as many of the best others as make every width of the row a multiple of `multiple`.
+@dataclass(frozen=True, eq=False)
+class Widths:
+    """The numbers of channels that a row decides: outputs of its layers, and what the readers take of them."""
 
-    Channels are counted, not units: one unit of a grouped layer may stand for several, and channels that cannot go
-    count as well. A width that is no multiple even of all channels stays whole.
-    """
-    if units.structure not in ("output", "input"):
-        return keep
-    keep, channels = keep.clone(), channels_of(units)  # (members, units)
-    fixed = torch.tensor([int((unit < 0).sum()) for _, unit in units.sides.values()])
-    while True:
-        widths, left = fixed + channels[:, keep].sum(1), channels * ~keep
-        off = (widths % multiple != 0) & left.any(1)
-        if not off.any():
-            return keep
-        fits = left[off].any(0)
-        spares = fits & ~left[~off].any(0)  # units that change no width that is right already
-        candidates = (spares if spares.any() else fits).nonzero()[:, 0]
-        keep[candidates[ranks[candidates].argmin()]] = True
+    channels: Tensor  # (widths, units) int64: channels that each unit stands for
+    fixed: Tensor  # (widths,) int64: channels that cannot go
+
+    @staticmethod
+    def of(units: Units, graph: ModelGraph) -> "Widths":
+        """Return the widths of a row; a reader's other inputs, which come from other rows, do not count."""
+        found = list(_counted(units, graph))
+        return Widths(torch.stack([channels for channels, _ in found]), torch.tensor([fixed for _, fixed in found]))
+
+    @cached_property
+    def are_alike(self) -> bool:
+        """Whether any unit changes the widths as any other does, so that the count does not depend on which go."""
+        return bool((self.channels == self.channels[:, :1]).all())
+
+    def rounded(self, keep: Tensor, ranks: Tensor, multiple: int) -> Tensor:
+        """Return `keep` (units,) and as many of the best others as make every width a multiple of `multiple`.
+
+        A width that is no multiple even of all its channels stays whole.
+        """
+        keep = keep.clone()
+        while True:
+            left = self.channels * ~keep
+            off = ((self.fixed + self.channels.sum(1) - left.sum(1)) % multiple != 0) & left.any(1)
+            if not off.any():
+                return keep
+            fits = left[off].any(0)
+            spares = fits & ~left[~off].any(0)  # units that change no width that is right already
+            candidates = (spares if spares.any() else fits).nonzero()[:, 0]
+            keep[candidates[ranks[candidates].argmin()]] = True
 
 
-def is_alike(units: Units) -> bool:
-    """Whether every unit stands for as many channels of each member, so that their order does not change the count."""
-    channels = channels_of(units)
-    return bool((channels == channels[:, :1]).all())
-
-
-def channels_of(units: Units) -> Tensor:
-    """Return the channels of each member that each unit stands for, int64 (members, units)."""
+def _counted(units: Units, graph: ModelGraph) -> Iterator[tuple[Tensor, int]]:
+    """Yield for each width the channels of each unit, and how many channels cannot go."""
     n = units.blocks_per_arena
-    return torch.stack([torch.bincount(unit[unit >= 0], minlength=n) for _, unit in units.sides.values()])
+    for unit in units.rows.values():
+        yield torch.bincount(unit[unit >= 0], minlength=n), int((unit < 0).sum())
+    for name, unit in units.columns.items():
+        groups = graph.layer(name).groups  # a weight (out, in, *kernel) has the inputs of one group
+        own = units.structure == "input" and name in units.members
+        yield torch.bincount(unit[unit >= 0], minlength=n) * groups, int((unit < 0).sum()) * groups if own else 0

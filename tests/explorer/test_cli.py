@@ -176,7 +176,7 @@ def test_prune_names_the_layers_that_stay_dense(say: Say, tmp_path: Path) -> Non
 
 def test_prune_names_the_layers_that_a_sparsity_does_not_reach(say: Say, tmp_path: Path) -> None:
     words = ("--sparsity", "0.02", "--granularity", "row", *FEW, "--out", tmp_path / "out", "--json")
-    assert say("prune", LENET, *words).json()["left_dense"] == {"fc3": "sparsity 0.02 is less than one of its blocks"}
+    assert say("prune", LENET, *words).json()["left_dense"] == {"fc3": "sparsity 0.02 is less than one of its 10 blocks"}
 
 
 def test_a_criterion_without_meaning_for_a_layer_leaves_it_dense(say: Say, tmp_path: Path) -> None:

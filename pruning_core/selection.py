@@ -36,6 +36,11 @@ class Selection:
     value: SettingSpec
 
     @property
+    def settings(self) -> dict[str, SettingSpec]:
+        """The number by its name, as other seams have their settings."""
+        return {self.value.name: self.value}
+
+    @property
     def doc(self) -> str:
         """The first line of the member's docstring."""
         return (self.function.__doc__ or "").split("\n")[0].strip()

@@ -1,21 +1,27 @@
 """The README's table of members, generated from the registries: `python -m tests.readme` writes it anew."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from pruning_core.allocation import ALLOCATIONS
 from pruning_core.criteria import CRITERIA
 from pruning_core.granularities import GRANULARITIES
+from pruning_core.selection import SELECTIONS
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- members: begin -->\n", "<!-- members: end -->"
 
 
 def table() -> str:
-    """Return the table of criteria and granularities in Markdown."""
-    rows = ["| criterion | what it is |", "|---|---|"]
-    rows += [f"| `{member.name}` | {_cell(member.doc)} |" for member in CRITERIA.values()]
-    rows += ["", "| granularity | what it is |", "|---|---|"]
-    rows += [f"| `{member.name}` | {_cell(member.doc)} |" for member in GRANULARITIES.values()]
-    return "\n".join(rows) + "\n"
+    """Return the tables of what there is to choose, in Markdown."""
+    seams = {"criterion": CRITERIA, "granularity": GRANULARITIES, "selection": SELECTIONS, "allocation": ALLOCATIONS}
+    return "\n".join("\n".join(_rows(kind, members)) + "\n" for kind, members in seams.items())
+
+
+def _rows(kind: str, members: Mapping[str, Any]) -> Iterable[str]:
+    yield from (f"| {kind} | what it is |", "|---|---|")
+    yield from (f"| `{member.name}` | {_cell(member.doc)} |" for member in members.values())
 
 
 def _cell(text: str) -> str:

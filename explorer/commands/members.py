@@ -10,9 +10,13 @@ Row = dict[str, Any]
 SEAMS = {  # seam -> where its registry stands
     "criteria": ("pruning_core.criteria", "CRITERIA"),
     "granularities": ("pruning_core.granularities", "GRANULARITIES"),
+    "selections": ("pruning_core.selection", "SELECTIONS"),
     "schedules": ("pruning_core.schedules", "SCHEDULES"),
     "allocations": ("pruning_core.allocation", "ALLOCATIONS"),
 }
+
+DETAILS = {"criteria": ("requirements",), "selections": ("unit",)}  # seam -> what else its members say
+COLUMNS = {"Name": "name", "Label": "label", "Needs": "requirements", "Number": "unit", "What it is": "doc"}
 
 
 def run(what: str, everything: bool, as_json: bool) -> None:
@@ -21,8 +25,9 @@ def run(what: str, everything: bool, as_json: bool) -> None:
     if as_json:
         shown.document(rows)
     elif rows:
+        columns = {name: key for name, key in COLUMNS.items() if key in rows[0]}
         shown.table(
-            ("Name", "Label", "What it is"), [(r["name"], r["label"], r["doc"]) for r in rows], ("Label", "What it is")
+            tuple(columns), [[_words(row[key]) for key in columns.values()] for row in rows], tuple(columns)[1:]
         )
     else:
         shown.line(f"There are no {what} yet: what is pruned is measured as it is, without further training.")
@@ -34,7 +39,12 @@ def _registered(what: str) -> Iterable[Row]:
     for member in members.values():
         settings = {spec.name: spec.default for spec in member.settings.values()}
         label = member.label.format(**settings)
-        yield {"name": member.name, "label": label, "doc": member.doc, "settings": settings}
+        row = {"name": member.name, "label": label, "doc": member.doc, "settings": settings}
+        yield row | {field: getattr(member, field) for field in DETAILS.get(what, ())}
+
+
+def _words(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else "; ".join(value)
 
 
 def _models(everything: bool) -> Iterable[Row]:

@@ -18,12 +18,25 @@ LENET = "lenet_300_100"
 FEW = ("--samples", "60")
 
 
-@pytest.mark.parametrize("what", ["data", "criteria", "granularities", "schedules", "allocations", "models"])
+SEAMS = ["data", "criteria", "granularities", "selections", "schedules", "allocations", "models"]
+
+
+@pytest.mark.parametrize("what", SEAMS)
 def test_list_names_every_member_with_a_sentence(say: Say, what: str) -> None:
     rows = say("list", what, "--json").json()
     assert rows
     assert all(row["name"] and row["label"] and len(row["doc"]) > 20 for row in rows)
     assert all(row["name"] in say("list", what).out for row in rows)
+
+
+def test_list_says_what_a_criterion_needs_and_what_the_number_of_a_selection_is(say: Say) -> None:
+    criteria = {row["name"]: row for row in say("list", "criteria", "--json").json()}
+    assert criteria["l1"]["requirements"] == []
+    assert criteria["wanda"]["requirements"] == ["the layer's inputs on calibration data"]
+    assert re.search(r"\nwanda +Wanda +the layer's inputs on calibration data +\|w_ij\|", say("list", "criteria").out)
+    selections = {row["name"]: row for row in say("list", "selections", "--json").json()}
+    assert selections["threshold"]["unit"] == "score per weight"
+    assert selections["standard_deviations"]["settings"] == {"deviations": 0.5}
 
 
 def test_list_collapses_torchvision(say: Say) -> None:

@@ -136,6 +136,9 @@ def command(sent: dict[str, Any]) -> None:
         state.refresh("panel")
     elif kind == "tab":
         show_tab(sent["index"] - 1)
+    elif kind == "plan_options":
+        state.view(plan_options=True)
+        state.refresh()
     elif kind == "fit":
         fit_actions.open_dialog()
 
@@ -150,7 +153,7 @@ def measure_rows(layer: str | None) -> None:
     ways: dict[str, list[str]] = {}
     requests = {}
     for name in names:
-        request = request_for(app.plan.layer(name), samples=None if layer else samples)
+        request = request_for(app.plan.layer(name), app.plan, samples=None if layer else samples)
         requests[repr(request)] = request
         ways.setdefault(repr(request), []).append(name)
     for way, members in ways.items():

@@ -102,7 +102,7 @@ def toolbar() -> None:
         )
         name, preset = options[chosen]
         wish = LayerPlan(granularity=name, criterion=criterion, settings=preset | _settings(name, criterion, preset))
-        request = request_for(wish, levels=tuple(levels), samples=int(samples))
+        request = request_for(wish, state.current().plan, levels=tuple(levels), samples=int(samples))
         state.view(sweep=request)
         st.button(
             _button_text(request),

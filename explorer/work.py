@@ -62,15 +62,19 @@ def sweep_and_keep(
         _keep(key, about, (progress.cell,))
         note(progress)
 
-    shared: dict[str, Any] = {"ranking": reference.ranking, "replay": reference.replay}
-    result = sweep(reference.model, examples, request, **shared, cancelled=cancelled, on_progress=keep)
+    ranking = reference.ranking.under(request)
+    replay = reference.replay_under(ranking.norms)
+    result = sweep(
+        reference.model, examples, request, ranking=ranking, replay=replay, cancelled=cancelled, on_progress=keep
+    )
     _keep(key, result, result.cells)
     return result
 
 
 def curve_key(model: str, data: str | None, request: Request) -> Hashable:
     """Return what a curve depends on, the samples left out: more of them only narrow it."""
-    return (model, data, request.granularity, request.criterion, tuple(sorted(request.settings.items())))
+    ways = (request.granularity, request.criterion, tuple(sorted(request.settings.items())))
+    return (model, data, *ways, request.channel_multiple, request.through_norms, request.heads)
 
 
 def curves(model: str, data: str | None, request: Request) -> Sweep | None:
@@ -130,7 +134,7 @@ def latency_job(model: str | None, data: str | None, plan: Plan) -> Job | None:
 
 def _latency_key(model: str | None, data: str | None, plan: Plan) -> Hashable:
     wishes = sorted((n, w.model_dump_json(exclude={"locked"})) for n, w in plan.layers.items() if w.sparsity > 0)
-    return ("latency", model, data, plan.scope, tuple(wishes))
+    return ("latency", model, data, plan.scope, plan.channel_multiple, plan.through_norms, plan.heads, tuple(wishes))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ const ICONS = {
   link: '<path d="M6.8 9.2a2.6 2.6 0 0 0 3.7 0l2.3-2.3a2.6 2.6 0 0 0-3.7-3.7l-1 1"/><path d="M9.2 6.8a2.6 2.6 0 0 0-3.7 0L3.2 9.1a2.6 2.6 0 0 0 3.7 3.7l1-1"/>',
   check: '<path d="M3 8.5l3.2 3.2L13 4.8"/>',
   clock: '<circle cx="8" cy="8" r="5.8"/><path d="M8 4.8V8l2.2 1.6"/>',
+  options: '<path d="M2 4.5h6.5M12 4.5h2M2 11.5h2M7.5 11.5H14"/><circle cx="10.2" cy="4.5" r="1.7"/><circle cx="5.8" cy="11.5" r="1.7"/>',
   target: '<circle cx="8" cy="8" r="5.6"/><circle cx="8" cy="8" r="2"/>',
   up: '<path d="M8 13V3M4 7l4-4 4 4"/>',
   down: '<path d="M8 3v10M4 9l4 4 4-4"/>',

@@ -20,8 +20,8 @@ from pruning_core.granularities import GRANULARITIES
 from pruning_core.plan import LayerPlan, Plan
 from pruning_core.sensitivity import Cell, Request, cells_of
 
-SWEEP_SECONDS = 30.0  # that the curves of a fit may take without being asked for more
-SAMPLES = (2000, 1000, 500, 250)  # examples of a cell to choose from
+SWEEP_SECONDS = 60.0  # that the curves of a fit may take without being asked for more
+SAMPLES = (2000, 1000, 500)  # examples of a cell to choose from
 LIMITS = (DROP, "size", "macs", "params", "latency")
 OF_DENSE = "% of dense"
 POINTS = "pt"
@@ -90,7 +90,7 @@ def requests(bench: pc.Workbench, plan: Plan, samples: int | None) -> tuple[Requ
     ways: dict[str, list[str]] = {}
     found: dict[str, Request] = {}
     for layer in bench.model.graph.layers:
-        request = request_for(plan.layer(layer.name), levels=LEVELS, samples=samples)
+        request = request_for(plan.layer(layer.name), plan, levels=LEVELS, samples=samples)
         found[repr(request)] = request
         ways.setdefault(repr(request), []).append(layer.name)
     every = [replace(request, layers=tuple(ways[way])) for way, request in found.items()]
@@ -137,11 +137,20 @@ def _known(state: ExplorerState, request: Request) -> dict[tuple[str, float], Ce
     return {(cell.layer, cell.sparsity): cell for cell in known.cells} if known else {}
 
 
-def usual_samples(bench: pc.Workbench, asked: tuple[Request, ...]) -> int:
-    """Return as many examples for the curves as take no longer than half a minute."""
+def sample_sizes(bench: pc.Workbench) -> list[int]:
+    """Return the numbers of examples that curves may be measured on, the largest first."""
     total = bench.reference.n_examples
-    cells = {name: len(levels) for request in asked for name, levels in _cells_of(bench, request).items()}
-    sizes = [min(n, total) for n in SAMPLES]
+    return sorted({total, *(n for n in SAMPLES if n < total)}, reverse=True)
+
+
+def usual_samples(bench: pc.Workbench, state: ExplorerState) -> int:
+    """Return as many examples for the curves as take no longer than a minute."""
+    cells = {
+        name: len(levels)
+        for request in requests(bench, state.plan, None)
+        for name, levels in _cells_of(bench, request).items()
+    }
+    sizes = sample_sizes(bench)
     return next((n for n in sizes if bench.reference.seconds_for(cells, n) <= SWEEP_SECONDS), sizes[-1])
 
 

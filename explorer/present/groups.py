@@ -19,7 +19,7 @@ def groups(bench: pc.Workbench, plan: Plan) -> dict[str, Row]:
     for layer in bench.model.graph.layers:
         members = row_of(layer.name, plan.layer(layer.name), bench.ranking)
         active = len(members) > 1
-        members = members if active else bench.model.rows.partners[layer.name]
+        members = members if active else bench.ranking.rows.partners[layer.name]
         if len(members) > 1:
             letter = letters.setdefault(members, _letter(len(letters)))
             found[layer.name] = {"letter": letter, "active": active, "tip": _tip(layer.name, members, active)}

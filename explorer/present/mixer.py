@@ -66,7 +66,16 @@ def _footer(bench: pc.Workbench, state: ExplorerState) -> str:
     parts.append(f"{len(left)} parameters cannot be pruned, see their rows." if left else "Nothing skipped.")
     if graph.unsupported_operators:
         parts.append(f"Operators without a count: {', '.join(graph.unsupported_operators)}.")
-    return " ".join(part for part in parts if part)
+    return " ".join(part for part in (*parts, *_options(state.plan)) if part)
+
+
+def _options(plan: Plan) -> list[str]:
+    """Say which options of the plan are not as at the start."""
+    return [
+        f"Widths in multiples of {plan.channel_multiple}." if plan.channel_multiple > 1 else "",
+        "Norms may lose channels." if plan.through_norms else "",
+        "Attention loses dimensions." if plan.heads == "dimension" else "",
+    ]
 
 
 def _empty_curves(bench: pc.Workbench, rows: list[Row]) -> dict[str, Any] | None:

@@ -6,8 +6,11 @@ from typing import Any
 import pruning_core as pc
 from pruning_core.criteria import CRITERIA
 from pruning_core.granularities import GRANULARITIES
-from pruning_core.plan import LayerPlan, Plan
+from pruning_core.plan import LayerPlan, Plan, PlanOptions
 from pruning_core.ranking import Ranking
+
+MULTIPLES = (1, 2, 4, 8, 16, 32)
+HEADS = {"head": "whole heads", "dimension": "dimensions inside all heads"}
 
 
 def option_value(granularity: str, settings: dict[str, Any]) -> str:
@@ -38,9 +41,11 @@ def criterion_settings(wish: LayerPlan) -> dict[str, Any]:
     return {name: value for name, value in wish.settings.items() if name in CRITERIA[wish.criterion].settings}
 
 
-def request_for(wish: LayerPlan, **fields: Any) -> pc.Request:
-    """Return the request that would measure a layer pruned in the way of `wish`."""
+def request_for(wish: LayerPlan, plan: PlanOptions, **fields: Any) -> pc.Request:
+    """Return the request that would measure a layer pruned in the way of `wish`, under the options of `plan`."""
     settings = granularity_settings(wish) | criterion_settings(wish)
+    if GRANULARITIES[wish.granularity].structure:  # options say which channels go together: nothing to single weights
+        fields |= {name: getattr(plan, name) for name in ("channel_multiple", "through_norms", "heads")}
     return pc.Request(granularity=wish.granularity, criterion=wish.criterion, settings=settings, **fields)
 
 

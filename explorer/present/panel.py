@@ -9,9 +9,11 @@ import numpy as np
 import pruning_core as pc
 from explorer.figures import words
 from explorer.present.groups import removable
+from explorer.present.options import granularity_settings
 from explorer.present.rows import kind
 from explorer.state import ExplorerState
 from pruning_core.criteria import CRITERIA, LayerStatistics
+from pruning_core.granularities import GRANULARITIES
 from pruning_core.pictures import Histogram, Picture, histogram, picture
 
 TABS = ("Weights", "Activations", "Graph")
@@ -78,7 +80,8 @@ def weights(bench: pc.Workbench, state: ExplorerState) -> bytes:
         "kernel": _kernel(bench, name, mask, drawn, state.view.get("cell")),
         "histogram": _histogram(counted),
         "sparsity": wish.sparsity,
-        "criterion_label": CRITERIA[wish.criterion].label,
+        "pruned_by": f"{GRANULARITIES[wish.granularity].label_of(**granularity_settings(wish))}, "
+        f"{CRITERIA[wish.criterion].label}",
         "draggable": not wish.locked and wish.criterion in ("l1", "l2") and wish.granularity == "fine_grained",
     }
     head = dumps(header).encode()

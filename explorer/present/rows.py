@@ -14,7 +14,7 @@ from pruning_core.criteria import CRITERIA, why_not_criterion
 from pruning_core.granularities import GRANULARITIES, Layout
 from pruning_core.layers import Layer
 from pruning_core.plan import LayerPlan
-from pruning_core.ranking import refuses
+from pruning_core.ranking import Ranking, refuses
 from pruning_core.sensitivity.cells import Cell, drop_at
 
 Row = dict[str, Any]
@@ -63,7 +63,7 @@ def _row(bench: pc.Workbench, state: ExplorerState, layer: Layer, share_params: 
         "drop": _alone(bench, state, layer.name) or _drop(wish, curve, cells),
         "bytes_per_weight": 4,
         "units": removable(bench, layer.name, wish),
-        "granularities": _granularities(bench.reference, layer.name),
+        "granularities": _granularities(bench.ranking, layer.name),
         "criteria": _criteria(bench.reference, layer.name, layout),
     }
 
@@ -82,12 +82,12 @@ def kind(layer: Layer) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _granularities(reference: pc.Reference, name: str) -> list[Row]:
+def _granularities(ranking: Ranking, name: str) -> list[Row]:
     """Return the granularities; what does not fit the layer says why."""
     found = []
     for granularity in GRANULARITIES.values():
         for preset in granularity.presets:
-            why = refuses(reference.ranking, name, LayerPlan(granularity=granularity.name, settings=preset))
+            why = refuses(ranking, name, LayerPlan(granularity=granularity.name, settings=preset))
             option = {"value": option_value(granularity.name, preset), "label": granularity.label_of(**preset)}
             found.append(option | ({"disabled": _short(why, name)} if why else {}))
     return found
@@ -113,7 +113,7 @@ def _short(why: str, name: str) -> str:
 def curve_and_cells(bench: pc.Workbench, state: ExplorerState, name: str) -> tuple[Row | None, tuple[Cell, ...]]:
     """Return the curve of a layer pruned as the plan wishes, in points, and the cells it runs through."""
     wish = state.plan.layer(name)
-    known = work.curves(state.model or "", state.data, request_for(wish))
+    known = work.curves(state.model or "", state.data, request_for(wish, state.plan))
     row = row_of(name, wish, bench.ranking)  # a coupled row is measured once, under the name of its first layer
     cells = next((cells for member in row if (cells := known.of_layer(member))), ()) if known else ()
     if not cells:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer import actions, empty, fit, state
+from explorer import actions, empty, fit, plan_options, state
 from explorer.components import declare
 from explorer.panel import panel
 from explorer.present.headline import headline as headline_data
@@ -51,3 +51,4 @@ else:
     with right, st.container(key="side", gap=None):
         panel()
     fit.dialog()
+    plan_options.dialog()

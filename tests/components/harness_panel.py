@@ -75,7 +75,7 @@ def weights_data(variant: str = "", *, sparsity: float = 0.6, options: dict[str,
             "abs_sorted_quantiles": quantiles.tolist(),
         },
         "sparsity": round(float(1 - kept.mean()), 3),
-        "criterion_label": {"wanda": "Wanda", "hostile": HOSTILE}.get(variant, "Magnitude"),
+        "pruned_by": {"wanda": "Wanda", "hostile": HOSTILE}.get(variant, "Magnitude"),
         "draggable": variant != "locked",
     }
     if variant == "hostile":

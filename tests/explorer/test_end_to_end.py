@@ -211,6 +211,31 @@ def test_a_pattern_sets_its_share_and_what_does_not_fit_says_why(open_app: Open)
 # ---- e: link
 
 
+def test_layers_that_lose_the_same_channels_move_as_one_and_leave_the_model(open_app: Open) -> None:
+    page = open_app("resnet_fashion")
+    members = ["layers.1.conv2", "layers.1.shortcut.0", "layers.2.conv2"]
+    row(page, members[0]).locator(".gran select").select_option(label="Channel")
+    expect(page.locator(".mixer .badge.on")).to_have_count(len(members))
+    row(page, members[2]).locator(".pct input").fill("50")
+    page.keyboard.press("Enter")
+    for name in members:
+        expect(row(page, name).locator(".pct input")).to_have_value("50 %")
+    expect(metric(page, "flops").locator(".how")).to_have_text("slimmed · masked 33.1 M")
+    all_measured(page)
+    plan = plan_of(page)
+    assert {name for name, wish in plan.layers.items() if wish.sparsity} == set(members)
+    metric(page, "latency").get_by_role("button", name="Measure").click()
+    expect(metric(page, "latency").locator(".how")).to_have_text(re.compile(r"slimmed · masked \d\.\d\d ms"))
+    go(page, "Export")
+    page.get_by_role("button", name="Make the files").click()
+    expect(page.get_by_text("answers as the masked one does")).to_be_visible()
+    expect(page.get_by_role("button", name="slimmed.safetensors")).to_be_visible()
+    go(page, "Explore")
+    page.get_by_role("button", name="Undo").click()
+    expect(metric(page, "flops").locator(".how")).to_have_text("as run")
+    assert plan_of(page).layer(members[1]).sparsity == 0
+
+
 def test_a_link_opens_the_same_plan_in_another_browser(open_app: Open) -> None:
     page = open_app(fc1={"sparsity": 0.37}, fc2={"granularity": "n_m", "sparsity": 0.5, "settings": {"n": 2, "m": 4}})
     expect(row(page, "fc1").locator(".pct input")).to_have_value("37 %")

@@ -13,6 +13,7 @@ const frameHtml = () => `<div class="bar">
     <label class="pair"><span>Sort</span><select class="sl sort" aria-label="Sort">${SORTS.map(([value, label]) => `<option value="${value}">${label}</option>`).join('')}</select></label>
     <div class="seg density" role="group" aria-label="Row height" hidden><button type="button" data-density="roomy">Roomy</button><button type="button" data-density="compact">Compact</button></div>
     <label class="pair"><span>Tolerance</span><input class="tolerance" type="text" inputmode="decimal" autocomplete="off" aria-label="Tolerance in points"></label>
+    <button type="button" class="btn square" data-options aria-haspopup="dialog" aria-label="Options of the plan" data-tip="Options of the plan: widths, norms, heads">${icon(ICONS.options, 14)}</button>
     <button type="button" class="btn" data-fit aria-haspopup="dialog">${icon(ICONS.target, 14)}Fit to budget</button>
   </div>
   <div class="table"><div class="scroller" role="grid" aria-label="Layers" aria-multiselectable="true">${HEADER_HTML}<div class="body" role="rowgroup"></div></div>

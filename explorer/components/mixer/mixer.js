@@ -233,6 +233,7 @@ class Mixer {
     else if (button.matches('.lk')) this.toggleLock(item);
     else if (button.matches('.caret')) setCollapsed(this, item.stage, !item.stage.collapsed);
     else if ('measure' in button.dataset) this.command({ kind: 'measure', layer: item.name });
+    else if ('options' in button.dataset) this.command({ kind: 'plan_options' });
     else if ('fit' in button.dataset) this.command({ kind: 'fit' });
     else if ('all' in button.dataset) this.showAll();
     else if (button.matches('.keys-button')) toggleKeys(this);

@@ -4,7 +4,7 @@ import pytest
 
 import pruning_core as pc
 from explorer import resources, work
-from explorer.present import mixer, notes, options, panel, rows, sweeps
+from explorer.present import notes, options, panel, rows, sweeps
 from explorer.state import ExplorerState
 from pruning_core import Request
 from pruning_core.plan import LayerPlan, Plan

@@ -52,6 +52,7 @@ Std = Annotated[str | None, typer.Option(metavar="S,...", help="Inputs are divid
 Scale = Annotated[float | None, typer.Option(metavar="X", help="Inputs are multiplied by it first.")]
 GRANULARITY_HELP = "What lives or dies together: a name of `list granularities`, or 2:4. [default: fine_grained]"
 BUDGET_HELP = 'Such as "accuracy_drop<=0.01", "size<=0.5", "macs<=150M".'
+SELECT_HELP = 'By a selection of `list selections` and its number, such as "threshold=0.01".'
 ALLOCATION_HELP = "How it is split over the layers: a name of `list allocations`. [default: uniform]"
 CRITERION_HELP = "What is removed first: a name of `list criteria`. [default: l1]"
 Granularity = Annotated[str, typer.Option(metavar="G", help=GRANULARITY_HELP, show_default=False)]
@@ -124,6 +125,7 @@ def prune(
     plan: Annotated[Path | None, typer.Option(metavar="FILE", help="A plan file.")] = None,
     sparsity: Annotated[float | None, typer.Option(metavar="S", help="Fraction to remove, 0 to 1.")] = None,
     budget: Annotated[str | None, typer.Option(metavar="TEXT", help=BUDGET_HELP)] = None,
+    select: Annotated[str | None, typer.Option(metavar="NAME=NUMBER", help=SELECT_HELP)] = None,
     allocation: Annotated[str | None, typer.Option(metavar="A", help=ALLOCATION_HELP)] = None,
     granularity: Annotated[str | None, typer.Option(metavar="G", help=GRANULARITY_HELP)] = None,
     criterion: Annotated[str | None, typer.Option(metavar="C", help=CRITERION_HELP)] = None,
@@ -140,12 +142,12 @@ def prune(
     scale: Scale = None,
     as_json: Json = False,
 ) -> None:
-    """Prune a model by a plan, one sparsity or a budget; write the pruned model with its report."""
+    """Prune a model by a plan, one sparsity, a threshold or a budget; write the pruned model with its report."""
     from explorer.commands import prune as command
     from explorer.commands.asked import Inputs
 
     how = (granularity, criterion, setting, scope, allocation, channel_multiple, through_norms, heads)
-    asked = command.Asked(plan, sparsity, budget, *how)
+    asked = command.Asked(plan, sparsity, budget, *how, select=select)
     command.run(Inputs(model, data, mean, std, scale, samples), asked, out, force, as_json)
 
 

@@ -14,9 +14,10 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from pruning_core.apply import rows_of, uniform_plan
 from pruning_core.errors import CriterionError, GranularityError, PlanError
 from pruning_core.granularities import GRANULARITIES
-from pruning_core.plan import LayerPlan
+from pruning_core.plan import LayerPlan, Plan
 from pruning_core.ranking import Ranking
 from pruning_core.registry import Registry, Setting, SettingSpec, settings_of
 
@@ -73,6 +74,16 @@ def select(name: str, ranking: Ranking, wishes: Wishes, value: float) -> dict[st
     for layer, wish in chosen.items():
         ranking.n_keep(layer, wish)
     return {layer: chosen.get(layer, wish) for layer, wish in wishes.items()}
+
+
+def selected_plan(name: str, ranking: Ranking, wish: LayerPlan, value: float) -> tuple[Plan, dict[str, str]]:
+    """Return the plan that a selection makes of `wish` for all rows of layers, and why each other layer stays dense."""
+    plan, why_dense = uniform_plan(ranking.model, wish.model_copy(update={"sparsity": 0.0}), ranking=ranking)
+    chosen = select(name, ranking, rows_of(plan.layers, ranking), value)
+    untouched = [layer for layer, found in chosen.items() if found.sparsity == 0]
+    why_dense |= dict.fromkeys(untouched, f"none of its blocks is chosen by {name} {value:g}")
+    layers = {layer: found for layer, found in chosen.items() if found.sparsity > 0}
+    return plan.model_copy(update={"layers": layers}), why_dense
 
 
 @selection("sparsity", label="Sparsity", unit="share removed")

@@ -94,6 +94,15 @@ def setting(text: str) -> tuple[str, int | float | str]:
     return name, value
 
 
+def selection(text: str) -> tuple[str, float]:
+    """Return name and number of `threshold=0.01`, or refuse it."""
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise PruningError(f"--select '{text}' has no name or no number; write it as threshold=0.01") from None
+
+
 def layers_matching(model: Model, pattern: str | None) -> tuple[str, ...] | None:
     """Return the names of the layers in which `pattern` is found; None for no pattern, which means all."""
     if pattern is None:

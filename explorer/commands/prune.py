@@ -1,4 +1,4 @@
-"""`pruning-explorer prune`: a plan, one sparsity or a budget; then the files with their report."""
+"""`pruning-explorer prune`: a plan, one sparsity, a selection or a budget; then the files with their report."""
 
 import json
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.commands import shown
-from explorer.commands.asked import Inputs, setting, wish
+from explorer.commands.asked import Inputs, selection, setting, wish
 from explorer.commands.figures import pruned_rows
 from pruning_core.allocation import ALLOCATIONS, Allocation, Problem, allocate, parse_budget, within
 from pruning_core.apply import check, kept_weights, plan_for
@@ -16,11 +16,12 @@ from pruning_core.lint import lint
 from pruning_core.measure import measure
 from pruning_core.plan import Plan
 from pruning_core.ranking import kept_whole
+from pruning_core.selection import selected_plan
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be pruned: by exactly one of a plan file, a sparsity and a budget; the rest is how, for the latter."""
+    """What is to be pruned: by exactly one of a plan file, a sparsity, a budget and a selection; the rest is how."""
 
     plan: Path | None
     sparsity: float | None
@@ -33,6 +34,7 @@ class Asked:
     channel_multiple: int | None = None
     through_norms: bool = False
     heads: str | None = None
+    select: str | None = None
 
     def problem(self, inputs: Inputs) -> Problem:
         """Return what an allocation is told."""
@@ -89,7 +91,7 @@ def _write(inputs: Inputs, plan: Plan, out: Path, left_dense: dict[str, str]) ->
 
 
 def _check_one_way(asked: Asked) -> None:
-    ways = {"--plan": asked.plan, "--sparsity": asked.sparsity, "--budget": asked.budget}
+    ways = {"--plan": asked.plan, "--sparsity": asked.sparsity, "--budget": asked.budget, "--select": asked.select}
     given = [name for name, value in ways.items() if value is not None]
     if len(given) > 1:
         raise PlanError(f"{' and '.join(given)} cannot go together; give one of them")
@@ -104,6 +106,8 @@ def _check_one_way(asked: Asked) -> None:
         raise PlanError(f"{asked.allocation} chooses a sparsity for each layer; leave --scope model out")
     if asked.budget is not None and asked.scope == "model":
         raise PlanError("a budget chooses a sparsity for each layer; leave --scope model out")
+    if asked.select is not None and (asked.scope == "model" or asked.allocation is not None):
+        raise PlanError("a selection chooses a sparsity for each layer; leave --allocation and --scope model out")
 
 
 def _check_folder(out: Path, force: bool) -> None:
@@ -118,6 +122,9 @@ def _chosen(problem: Problem, asked: Asked) -> Allocation:
         plan = Plan.read(asked.plan)
         check(plan, problem.model, problem.ranking)
         return Allocation(plan, {})
+    if asked.select is not None:
+        name, value = selection(asked.select)
+        return Allocation(*selected_plan(name, problem.ranking, problem.wish, value))
     if asked.budget is not None or asked.allocation is not None:
         return _allocated(problem, asked)
     return allocate("uniform", problem, sparsity=_pattern_share(problem) if asked.sparsity is None else asked.sparsity)
@@ -143,7 +150,8 @@ def _pattern_share(problem: Problem) -> float:
     """Return what a pattern such as 2:4 removes: it needs no sparsity of its own."""
     if steps := problem.steps:
         return steps[-1]
-    raise PlanError("say how much to remove: --sparsity 0.5, --budget 'accuracy_drop<=0.01' or --plan plan.json")
+    ways = "--sparsity 0.5, --select threshold=0.01, --budget 'accuracy_drop<=0.01' or --plan plan.json"
+    raise PlanError(f"say how much to remove: {ways}")
 
 
 def _untouched(problem: Problem, plan: Plan) -> dict[str, str]:

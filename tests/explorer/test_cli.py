@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from pruning_core import load_model
-from pruning_core.plan import Plan
+from pruning_core.plan import LayerPlan, Plan
+from pruning_core.ranking import Ranking
+from pruning_core.selection import SELECTIONS, select
 
 Say = Callable[..., Any]  # the fixture of conftest.py
 LENET = "lenet_300_100"
@@ -159,6 +161,28 @@ def test_prune_by_an_allocation(say: Say, tmp_path: Path) -> None:
     assert Plan.read(tmp_path / "own" / "plan.json").layers
 
 
+SELECTED = {"sparsity": 0.6, "threshold": 0.02, "standard_deviations": 0.7, "global_threshold": 0.6}
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_prune_by_every_selection(say: Say, tmp_path: Path, name: str) -> None:
+    words = ("--select", f"{name}={SELECTED[name]}", *FEW, "--out", tmp_path / "out", "--json")
+    report = say("prune", LENET, *words).json()
+    model = load_model(LENET)
+    wishes = dict.fromkeys(LAYERS, LayerPlan())
+    expected = select(name, Ranking(model), wishes, SELECTED[name])
+    assert {row["name"]: row["target_sparsity"] for row in report["layers"]} == {
+        layer: wish.sparsity for layer, wish in expected.items()
+    }
+    assert report["masked"]["sparsity"] > 0.2
+
+
+def test_prune_by_a_threshold_names_the_layers_that_nothing_lies_below(say: Say, tmp_path: Path) -> None:
+    words = ("--select", "threshold=0.04", "--granularity", "row", *FEW, "--out", tmp_path / "out", "--json")
+    report = say("prune", LENET, *words).json()
+    assert report["left_dense"] == {"fc3": "none of its blocks is chosen by threshold 0.04"}
+
+
 def test_prune_notes_what_usually_goes_wrong(say: Say, tmp_path: Path) -> None:
     answer = say("prune", LENET, "--sparsity", "0.5", *FEW, "--out", tmp_path / "out")
     note = (
@@ -176,7 +200,8 @@ def test_prune_names_the_layers_that_stay_dense(say: Say, tmp_path: Path) -> Non
 
 def test_prune_names_the_layers_that_a_sparsity_does_not_reach(say: Say, tmp_path: Path) -> None:
     words = ("--sparsity", "0.02", "--granularity", "row", *FEW, "--out", tmp_path / "out", "--json")
-    assert say("prune", LENET, *words).json()["left_dense"] == {"fc3": "sparsity 0.02 is less than one of its 10 blocks"}
+    why = {"fc3": "sparsity 0.02 is less than one of its 10 blocks"}
+    assert say("prune", LENET, *words).json()["left_dense"] == why
 
 
 def test_a_criterion_without_meaning_for_a_layer_leaves_it_dense(say: Say, tmp_path: Path) -> None:

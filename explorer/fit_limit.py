@@ -4,7 +4,7 @@ import streamlit as st
 
 import pruning_core as pc
 from explorer import fit_actions
-from explorer.fit_shared import NO_DATA, fit_button, layer_table, outcome, terms
+from explorer.fit_shared import NO_DATA, fit_button, layer_table, outcome, samples, terms
 from explorer.fit_work import Asked, Fitted, problem
 from explorer.jobs import Job
 from explorer.present import fit as present
@@ -26,7 +26,8 @@ def tab(bench: pc.Workbench, app: ExplorerState) -> None:
         )  # fmt: skip
         limit = value_of(bench, app, metric, "limit")
         least = _least(metric)
-    asked = Asked("limit", terms(bench, app), limit, least)
+        n_samples = samples(bench, app)
+    asked = Asked("limit", terms(bench, app, n_samples), limit, least)
     if why := _why_not(app, asked, metric, least):
         st.warning(why)
         return

@@ -19,7 +19,18 @@ POLL_SECONDS = 0.5
 NO_DATA = "Curves and drops are measured, so this needs data. Add data at the top right; a threshold works without."
 
 
-def terms(bench: pc.Workbench, app: ExplorerState) -> Terms:
+def samples(bench: pc.Workbench, app: ExplorerState) -> int:
+    """Draw and return how many examples the curves are measured on."""
+    sizes = present.sample_sizes(bench)
+    return st.selectbox(
+        "Examples per cell", sizes, index=sizes.index(present.usual_samples(bench, app)), format_func=words.count,
+        key=f"fit_samples:{app.model}:{app.data}", width=150, persist_state="session",
+        help="Each cell of a curve, one layer at one sparsity, is measured on so many. More of them narrow what is "
+        "predicted.",
+    )  # fmt: skip
+
+
+def terms(bench: pc.Workbench, app: ExplorerState, n_samples: int) -> Terms:
     """Draw the limits of single layers and return the terms of a fit."""
     with st.expander("Layers: what stays, least and largest sparsities"):
         locked = present.locked(app)
@@ -32,8 +43,7 @@ def terms(bench: pc.Workbench, app: ExplorerState) -> Terms:
             help="Layers that hold a smaller share of all prunable weights stay dense.",
         )  # fmt: skip
         limits = _limits(bench, app)
-    usual = present.usual_samples(bench, present.requests(bench, app.plan, None))
-    return present.terms(app, limits, gain / 100, usual)
+    return present.terms(app, limits, gain / 100, n_samples)
 
 
 def _limits(bench: pc.Workbench, app: ExplorerState) -> dict[str, dict[str, Any]]:

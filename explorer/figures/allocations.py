@@ -12,6 +12,7 @@ MEASURED = ("#2f55d4", "#93aaff")
 ROW = 36  # pixels, as tall as a row of the table beside it
 TOP, BOTTOM = 36, 56  # pixels for the tolerance's label, which is as tall as the table's head, and for the axis
 APART = 0.17  # of a row, between the two marks
+MOST = 100.0  # points that accuracy can fall; sums of single drops can pass it
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def comparison(points: list[Point], tolerance: float, dark: bool = False) -> go.
         showlegend=False,
         hovermode="closest",
     )
+    if beyond(points):
+        figure.update_xaxes(range=[-MOST, 0.06 * MOST])
     figure.update_xaxes(title_text="change of accuracy, pt", automargin=False, fixedrange=True, zeroline=False)
     figure.update_yaxes(
         tickvals=places,
@@ -61,6 +64,11 @@ def comparison(points: list[Point], tolerance: float, dark: bool = False) -> go.
         zeroline=False,
     )
     return figure
+
+
+def beyond(points: list[Point]) -> int:
+    """Return how many predictions lie past the axis: no accuracy falls so far, so they are not drawn."""
+    return sum(point.predicted is not None and point.predicted < -MOST for point in points)
 
 
 Mark = tuple[float, str, float | None, tuple[float, float] | None]

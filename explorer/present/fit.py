@@ -222,3 +222,9 @@ def limit_help(bench: pc.Workbench, metric: str) -> str:
     if metric == "latency":
         return f"{COSTS[metric].doc} The dense model is timed first."
     return f"{COSTS[metric].doc} The dense model has {amount(metric, dense_cost(bench, metric))}."
+
+
+def cuts_channels(bench: pc.Workbench, plan: Plan) -> bool:
+    """Whether any layer loses whole channels, heads or branches."""
+    names = {plan.layer(layer.name).granularity for layer in bench.model.graph.layers}
+    return any(GRANULARITIES[name].structure for name in names)

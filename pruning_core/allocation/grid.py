@@ -69,7 +69,7 @@ class Grid:
         problem = self.problem
         chosen = {row.layer: row.sparsities[option] for row, option in zip(cells, choice.options, strict=True)}
         wishes = {name: problem.wish_at(level, name) for name, level in chosen.items() if level > 0}
-        why_dense = left_out(problem) | {row.layer: _why_dense(row) for row in cells if chosen[row.layer] == 0}
+        why_dense = left_out(problem) | {row.layer: _why_dense(row) for row in self.rows if chosen[row.layer] == 0}
         return predicted(problem, Allocation(problem.planned(wishes), why_dense))
 
 

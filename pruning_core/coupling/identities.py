@@ -1,6 +1,7 @@
 """Layers whose input and output agree: with other weights, such a layer passes on what it is given.
 
-The layer and a batch norm right behind it are skipped; an activation stays, since no weights make it an identity.
+The layer and a batch norm right behind it are skipped; an activation stays, since no weights make it an identity. So a
+block of several layers is skipped layer by layer, where each of them agrees.
 """
 
 from functools import partial

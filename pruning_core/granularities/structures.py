@@ -23,4 +23,4 @@ def head(shape: Shape) -> None:
 
 @granularity("layer", label="Layer", structure="branch")
 def layer(shape: Shape) -> None:
-    """Whole layers: a residual branch, or a block that may be skipped (Veit et al. 2016, arXiv:1605.06431)."""
+    """A residual branch, or a layer whose input and output agree, is skipped (Veit et al. 2016, arXiv:1605.06431)."""

@@ -99,7 +99,8 @@ def by_threshold(
     ranking: Ranking, wishes: Wishes, *, threshold: Annotated[float, Setting(-1e9, 1e9, 0.001)] = 0.01
 ) -> dict[str, float]:
     """Blocks whose score per weight lies below one number for all layers (Han et al. 2015, arXiv:1506.02626)."""
-    return {name: _share_below(name, per_weight(ranking, name, wish), threshold) for name, wish in wishes.items()}
+    scores = {name: per_weight(ranking, name, wish) for name, wish in wishes.items()}
+    return {name: _share_below(ranking, name, wish, scores[name], threshold) for name, wish in wishes.items()}
 
 
 @selection("standard_deviations", label="Standard deviations", unit="σ of the layer's weight")
@@ -109,16 +110,15 @@ def by_standard_deviations(
     """Weights below s standard deviations of their layer's weight (Han et al. 2015, arXiv:1506.02626).
 
     The deviation is that of a sample (n - 1), as in Distiller; a block counts with its mean magnitude (l1) or the root
-    of its mean square (l2).
+    of its mean square (l2). Coupled layers are one: their channels go by one threshold, so the deviation is that of all
+    their weights together.
     """
     found = {}
     for name, wish in wishes.items():
         if wish.criterion not in ROOTS:
             raise CriterionError(f"{name}: standard deviations bound magnitudes, not {wish.criterion}; l1 and l2 work")
         magnitudes = per_weight(ranking, name, wish) ** ROOTS[wish.criterion]
-        weight = ranking.model.graph.weight(name).float()
-        bound = deviations * weight.std(correction=min(1, weight.numel() - 1)).item()
-        found[name] = _share_below(name, magnitudes, bound)
+        found[name] = _share_below(ranking, name, wish, magnitudes, deviations * _deviation(ranking, name, wish))
     return found
 
 
@@ -140,7 +140,7 @@ def by_global_threshold(
     goes[weakest_first] = sizes[weakest_first].cumsum(0) <= round(sparsity * int(sizes.sum()))
     parts = torch.split(goes, [len(values) for values in scores.values()])
     for name, part in zip(scores, parts, strict=True):
-        if part.all():
+        if part.all() and not _may_go(ranking, name, wishes[name]):
             raise PlanError(f"{name}: a common threshold would remove all of it; lock it, or lower the sparsity")
     return {name: int(part.sum()) / len(part) for name, part in zip(scores, parts, strict=True)}
 
@@ -148,8 +148,8 @@ def by_global_threshold(
 def per_weight(ranking: Ranking, name: str, wish: LayerPlan) -> Tensor:
     """Return the score per weight of each block of layer `name`, (blocks,) float64 on the CPU, ordered as its ranks.
 
-    Blocks of unequal size are divided by their mean size, so that the order stays. Small arenas are refused: each must
-    lose the same count, which no threshold gives.
+    Units of coupled channels are all divided by the mean size of their slices, so that the order stays. Small arenas
+    are refused: each must lose the same count, which no threshold gives.
     """
     layout = ranking.layout(name, wish)
     if layout.arena is not None or layout.n_arenas > 1:
@@ -158,13 +158,26 @@ def per_weight(ranking: Ranking, name: str, wish: LayerPlan) -> Tensor:
             f"{name}: {label} removes the same count from every {layout.blocks_per_arena}, so no threshold fits; "
             "select it by sparsity"
         )
-    return ranking.scores(name, wish).flatten().double().cpu() / layout.block_sizes.double().mean()
+    return ranking.scores(name, wish).flatten().double().cpu() / layout.weights_per_score
 
 
-def _share_below(name: str, scores: Tensor, bound: float) -> float:
-    """Return the share of `scores` below `bound`; all of them are refused."""
+def _deviation(ranking: Ranking, name: str, wish: LayerPlan) -> float:
+    """Return the standard deviation of the weights that the wish cuts, 0 of a single one."""
+    units = ranking.units(name, wish)
+    members = (name,) if units is None else units.members
+    weights = torch.cat([ranking.model.graph.weight(member).float().flatten() for member in members])
+    return weights.std(correction=min(1, weights.numel() - 1)).item()
+
+
+def _may_go(ranking: Ranking, name: str, wish: LayerPlan) -> bool:
+    """Whether all of it may be removed, as a residual branch may."""
+    return 1.0 in (ranking.layout(name, wish).steps or ())
+
+
+def _share_below(ranking: Ranking, name: str, wish: LayerPlan, scores: Tensor, bound: float) -> float:
+    """Return the share of `scores` below `bound`; all of them are refused where the layer would be emptied."""
     n_below, n = int((scores < bound).sum()), len(scores)
-    if n_below == n:
+    if n_below == n and not _may_go(ranking, name, wish):
         raise PlanError(
             f"{name}: the threshold {bound:.4g} would remove all {n} blocks; {scores.max():.4g} is their largest score"
         )

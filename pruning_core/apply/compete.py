@@ -28,7 +28,7 @@ def compete(wishes: dict[str, LayerPlan], ranking: Ranking) -> list[Change]:
     result = []
     parts = torch.split(keep, [layout.blocks_per_arena for layout in layouts.values()])
     for (name, wish), part in zip(wishes.items(), parts, strict=True):
-        if not part.any():
+        if not part.any() and 1.0 not in (layouts[name].steps or ()):
             raise PlanError(f"{name}: the model-wide ranking would remove all of it; lock it, or lower the sparsity")
         result.append(ranking.change_of(name, wish, ranking.rounded(name, wish, part.reshape(1, -1))))
     return result

@@ -34,6 +34,12 @@ class Units:
         """Weights of the members in each unit, int64 (n,)."""
         return torch.tensor(self.weights)
 
+    @cached_property
+    def weights_per_score(self) -> float:
+        """Weights whose scores a score of `pool` sums, on the average: those of a slice, or all of a branch."""
+        n_slices = sum(int((unit >= 0).sum()) for _, unit in self.sides.values()) if self.structure != "branch" else 1
+        return sum(self.weights) / n_slices
+
     @property
     def sides(self) -> dict[str, tuple[int, Tensor]]:
         """Member -> the dimension of its weight (out, in, *kernel) that units cut, and the unit of each index."""

@@ -53,6 +53,11 @@ class Layout:
         return torch.full((self.blocks_per_arena,), self.block_size)
 
     @property
+    def weights_per_score(self) -> float:
+        """Weights whose scores a block's score sums."""
+        return self.block_size
+
+    @property
     def n_arenas(self) -> int:
         """Arenas in the weight."""
         return prod(self.grid) // self.blocks_per_arena

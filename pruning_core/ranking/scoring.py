@@ -70,9 +70,9 @@ class Scoring:
         return self._cache.get(("together", ways), lambda: self._rank_together(wishes))
 
     def _rank_together(self, wishes: Mapping[str, LayerPlan]) -> Tensor:
-        sizes_of = {name: self.layout(name, wish).block_sizes for name, wish in wishes.items()}
-        scores = torch.cat([self.scores(n, w).flatten() / sizes_of[n] for n, w in wishes.items()])
-        sizes = torch.cat(list(sizes_of.values()))
+        layouts = {name: self.layout(name, wish) for name, wish in wishes.items()}
+        scores = torch.cat([self.scores(n, w).flatten() / layouts[n].weights_per_score for n, w in wishes.items()])
+        sizes = torch.cat([layout.block_sizes for layout in layouts.values()])
         weakest_first = torch.sort(scores, descending=True, stable=True).indices.flip(0)
         removed = torch.empty_like(sizes)
         removed[weakest_first] = sizes[weakest_first].cumsum(0)

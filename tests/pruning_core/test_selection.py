@@ -146,6 +146,79 @@ def test_deviations_of_blocks_are_compared_with_their_mean_or_root_mean_square(r
         assert 0 < chosen.sparsity < 1
 
 
+class Sum(nn.Module):
+    """Two layers of other widths and spreads whose outputs are added, and a skipped layer after them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.narrow, self.wide = nn.Linear(3, 8), nn.Linear(6, 8)
+        self.skipped, self.out = nn.Linear(8, 8), nn.Linear(8, 2)
+        self.wide.weight.data *= 4
+        self.out.weight.data[1] *= 9
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.narrow(x[:, :3]) + self.wide(x))
+        logits: Tensor = self.out(x + torch.relu(self.skipped(x)))
+        return logits
+
+
+@pytest.fixture(scope="module")
+def coupled() -> Ranking:
+    return Ranking(Model("sum", Sum().eval(), (torch.zeros(1, 6),)))
+
+
+def together(ranking: Ranking) -> Tensor:
+    """All that a channel of the sum goes with, (8, 3 + 6 + 8)."""
+    return torch.cat([ranking.model.graph.weight(name) for name in ("narrow", "wide", "skipped")], dim=1)
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2"])
+@pytest.mark.parametrize("deviations", [0.6, 0.7, 0.8])
+def test_coupled_layers_have_the_deviation_of_all_their_weights(
+    coupled: Ranking, criterion: str, deviations: float
+) -> None:
+    weights, wish = together(coupled), wishes(("narrow",), granularity="output_channel", criterion=criterion)
+    means = weights.abs().mean(1) if criterion == "l1" else weights.square().mean(1).sqrt()
+    expected = means < deviations * (1 if criterion == "l1" else 1.4) * weights.std()
+    value = deviations * (1 if criterion == "l1" else 1.4)
+    wish = select("standard_deviations", coupled, wish, value)["narrow"]
+    assert 0 < wish.sparsity < 1
+    assert torch.equal(coupled.mask("wide", wish).any(1), ~expected)
+
+
+@pytest.mark.parametrize("threshold", [0.35, 0.45])
+def test_a_channel_of_several_layers_counts_with_the_mean_of_all_its_weights(
+    coupled: Ranking, threshold: float
+) -> None:
+    means = together(coupled).abs().mean(1)
+    wish = select("threshold", coupled, wishes(("wide",), granularity="output_channel"), threshold)["wide"]
+    assert 0 < wish.sparsity < 1
+    assert torch.equal(coupled.mask("narrow", wish).any(1), means >= threshold)
+
+
+def test_ranked_together_coupled_channels_stand_where_their_weights_do(coupled: Ranking) -> None:
+    """A channel of three layers competes with single rows by the mean of its weights, not by a third of it."""
+    given = wishes(("narrow",), granularity="output_channel") | wishes(("out",), granularity="row")
+    means = {"narrow": together(coupled).abs().mean(1), "out": coupled.model.graph.weight("out").abs().mean(1)}
+    removed = coupled.removed_up_to(given)
+    order = torch.cat([means["narrow"], means["out"]]).argsort()
+    assert torch.equal(removed.argsort(), order)
+    chosen = select("global_threshold", coupled, given, 0.5)
+    counts = {name: round(wish.sparsity * len(means[name])) for name, wish in chosen.items()}
+    sizes = torch.tensor([17] * 8 + [8] * 2)
+    gone = order[sizes[order].cumsum(0) <= round(0.5 * sizes.sum().item())]
+    assert counts == {"narrow": int((gone < 8).sum()), "out": int((gone >= 8).sum())}
+
+
+@pytest.mark.parametrize(("threshold", "sparsity"), [(0.0, 0.0), (9.0, 1.0)])
+def test_a_branch_may_go_as_a_whole(coupled: Ranking, threshold: float, sparsity: float) -> None:
+    wish = wishes(("skipped",), granularity="layer")
+    assert select("threshold", coupled, wish, threshold)["skipped"].sparsity == sparsity
+    given = wish | wishes(("narrow",))
+    assert select("global_threshold", coupled, given, 0.99)["skipped"].sparsity in (0.0, 1.0)
+
+
 def test_a_single_weight_has_no_deviation_and_stays() -> None:
     known = Ranking(Model("one", nn.Sequential(nn.Linear(1, 1)).eval(), (torch.zeros(1, 1),)))
     assert select("standard_deviations", known, wishes(("0",)), 2.0)["0"].sparsity == 0
@@ -204,8 +277,8 @@ def test_nothing_chosen_is_nothing(ranking: Ranking, name: str) -> None:
 
 def test_unequal_blocks_are_divided_by_their_mean_size_so_that_the_order_stays() -> None:
     class Layout:
-        arena, n_arenas, blocks_per_arena = None, 1, 3
-        block_sizes = torch.tensor([1, 2, 6])
+        arena, n_arenas, blocks_per_arena, steps = None, 1, 3, None
+        block_sizes, weights_per_score = torch.tensor([1, 2, 6]), 3.0
 
     class Units(Ranking):
         def __init__(self) -> None:

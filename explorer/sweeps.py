@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+import pruning_core as pc
 from explorer import state
 from explorer.components import declare
 from explorer.figures import curves, words
@@ -34,7 +35,7 @@ def _results() -> None:
     left, right = st.columns([940, 450], gap="medium")
     with left:
         data = heatmap(
-            layers=[(layer.name, layer.params / bench.model.graph.params) for layer in bench.model.graph.layers],
+            layers=present.heatmap_rows(bench, request),
             cells=present.cells(known),
             levels=present.levels(known, bench, request, live() is not None),
             limits=limits,
@@ -124,7 +125,8 @@ def _use(limits: dict[str, float], request: Request) -> None:
     fields = {"granularity": request.granularity, "criterion": request.criterion, "settings": request.settings}
     changes = {name: fields | {"sparsity": limit} for name, limit in limits.items() if limit > 0}
     try:
-        state.adopt(state.current().plan.with_layers(changes))
+        bench, plan = state.workbench(), state.current().plan
+        state.adopt(pc.edited(plan, changes, bench.ranking) if bench else plan)
         state.view(limits_plan=state.current().plan.to_json())
     except PruningError as error:
         state.change(notice=str(error))

@@ -1,13 +1,25 @@
 """The sweep's heatmap as its component draws it."""
 
+from dataclasses import asdict, dataclass
 from typing import Any
+
+
+@dataclass(frozen=True)
+class HeatmapRow:
+    """A layer, or several that lose the same channels and are measured as one, under the name of the first."""
+
+    name: str
+    share_params: float  # of the model's parameters, all layers of the row together
+    others: tuple[str, ...] = ()
+    why_not: str = ""  # why nothing of it can go in this way
+
 
 CellValues = dict[tuple[str, float], dict[str, Any]]  # (layer, level) -> value, half (points), n
 
 
 def heatmap(
     *,
-    layers: list[tuple[str, float]],
+    layers: list[HeatmapRow],
     cells: CellValues,
     levels: list[float],
     limits: dict[str, float],
@@ -19,15 +31,17 @@ def heatmap(
 ) -> dict[str, Any]:
     """Return rows of cells with their state; `limits` holds the largest sparsity within `tolerance` points."""
     rows = []
-    for name, share in layers:
+    for layer in layers:
+        name = layer.name
         row = [_cell(cells.get((name, level)), level, running == (name, level), total) for level in levels]
+        if layer.why_not:
+            row = [cell | {"state": "not_possible", "text": layer.why_not} for cell in row]
         known = [cell for cell in row if cell["value"] is not None]
         preview = any(cell["state"] != "done" for cell in known)
-        rows.append(
-            {"name": name, "share_params": share, "cells": row, "limit": limits.get(name), "limit_preview": preview}
-        )
+        limit = {"limit": limits.get(name), "limit_preview": preview}
+        rows.append(asdict(layer) | {"cells": row} | limit)
     return {
-        "signature": "|".join(name for name, _ in layers) + str(levels),
+        "signature": "|".join(layer.name for layer in layers) + str(levels),
         "levels": levels,
         "tolerance": tolerance,
         "metric_label": "accuracy drop, pt",

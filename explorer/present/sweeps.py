@@ -5,6 +5,9 @@ from typing import Any
 
 import pruning_core as pc
 from explorer.figures.curves import Line
+from explorer.figures.heatmap import HeatmapRow
+from pruning_core.coupled import row_of
+from pruning_core.ranking import refuses
 from pruning_core.sensitivity import Sweep, largest_within
 
 
@@ -17,12 +20,33 @@ def cells(known: Sweep) -> dict[tuple[str, float], dict[str, Any]]:
     return found
 
 
+def heatmap_rows(bench: pc.Workbench, request: pc.Request) -> list[HeatmapRow]:
+    """Return one row for each set of layers that lose the same, in the model's order; what cannot lose says why."""
+    graph, ranking, wish = bench.model.graph, bench.reference.ranking.under(request), request.wish(0.0)
+    found, seen = [], set[str]()
+    for layer in graph.layers:
+        if layer.name in seen:
+            continue
+        why = refuses(ranking, layer.name, wish)
+        members = (layer.name,) if why else row_of(layer.name, wish, ranking)
+        seen |= set(members)
+        share = sum(graph.layer(name).params for name in members) / graph.params
+        others = tuple(name for name in members if name != layer.name)
+        found.append(HeatmapRow(layer.name, share, others, why.removeprefix(f"{layer.name}: ") if why else ""))
+    return found
+
+
 def levels(known: Sweep, bench: pc.Workbench, request: pc.Request, live: bool) -> list[float]:
     """Return the columns: what is measured, and while a sweep runs what it is going to measure."""
     coming: set[float] = set()
     if live:
         for name in {cell.layer for cell in known.cells}:
-            coming |= set((bench.ranking.layout(name, request.wish(0.0)).steps or (0.0, *request.levels))[1:])
+            coming |= set(
+                (
+                    bench.reference.ranking.under(request).layout(name, request.wish(0.0)).steps
+                    or (0.0, *request.levels)
+                )[1:]
+            )
     return sorted({cell.sparsity for cell in known.cells} | coming)
 
 
@@ -56,7 +80,7 @@ def limits(bench: pc.Workbench, known: Sweep, request: pc.Request, tolerance: fl
     """Return the largest sparsity of each layer within `tolerance` points, in whole percent."""
     found = {}
     for name in {cell.layer for cell in known.cells}:
-        steps = bench.ranking.layout(name, request.wish(0.0)).steps
+        steps = bench.reference.ranking.under(request).layout(name, request.wish(0.0)).steps
         limit = largest_within(known.of_layer(name), tolerance / 100, steps)
         found[name] = limit if steps else int(100 * limit + 1e-9) / 100
     return found

@@ -211,7 +211,7 @@ def test_threshold_is_a_slider_for_the_keyboard_and_commits_once(show):
 
 def test_criterion_without_size_threshold_says_so_and_has_no_lines(show):
     shown = show("weights", "wanda")
-    shown.root.get_by_text("Pruned by Wanda, not by single size: the grey part of each bar is pruned.").wait_for()
+    shown.root.get_by_text("Pruned by Wanda. The grey part of each bar is pruned.").wait_for()
     assert shown.root.get_by_role("slider").count() == 0
     head = unpack(weights_data("wanda"))[0]["histogram"]
     middle = len(head["counts"]) // 2

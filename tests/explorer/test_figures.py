@@ -221,7 +221,7 @@ LEVELS = [0.2, 0.4, 0.6]
 def drawn_row(values: dict[float, float], *, n: int = 2000, running: float | None = None) -> dict:
     cells = {("fc1", level): {"value": value, "half": 0.2, "n": n} for level, value in values.items()}
     data = heatmap.heatmap(
-        layers=[("fc1", 0.5), ("fc2", 0.5)],
+        layers=[heatmap.HeatmapRow("fc1", 0.5), heatmap.HeatmapRow("fc2", 0.5)],
         cells=cells,
         levels=LEVELS,
         limits={"fc1": 0.31} if values else {},
@@ -310,3 +310,20 @@ def test_no_curves_is_an_empty_figure_with_its_axes() -> None:
     figure = curves.sensitivity_curves([], 1.0)
     assert len(figure.data) == 0
     assert math.isclose(figure.layout.yaxis.range[1], 1.0)
+
+
+def test_a_row_of_which_nothing_can_go_says_why_and_coupled_layers_are_one_row() -> None:
+    data = heatmap.heatmap(
+        layers=[heatmap.HeatmapRow("conv1", 0.1, ("conv2",)), heatmap.HeatmapRow("fc", 0.9, (), "it is the output")],
+        cells={},
+        levels=LEVELS,
+        limits={},
+        tolerance=1.0,
+        chosen=[],
+        plan={},
+        running=None,
+        total=2000,
+    )
+    coupled, last = data["rows"]
+    assert (coupled["others"], coupled["why_not"]) == (("conv2",), "")
+    assert {(cell["state"], cell["text"]) for cell in last["cells"]} == {("not_possible", "it is the output")}

@@ -181,3 +181,13 @@ def test_the_panel_counts_what_a_structural_wish_keeps() -> None:
     bench.edit(name, granularity="head", sparsity=0.5)
     shown = panel.panel(bench, ExplorerState(model="vit_fashion", plan=bench.plan, layer=name))
     assert shown["facts"][-1] == {"text": "2 of 4 heads kept", "strong": True}
+
+
+def test_the_heatmap_has_a_row_for_each_set_of_coupled_layers_and_reasons_for_the_rest() -> None:
+    bench = pc.Workbench(resources.model("resnet_fashion"))
+    found = {row.name: row for row in sweeps.heatmap_rows(bench, Request(granularity="output_channel"))}
+    assert list(found)[:3] == ["conv1", "layers.0.conv1", "layers.1.conv1"]
+    assert found["conv1"].others == ("layers.0.conv2",)
+    assert found["fc"].why_not.startswith("none of its outputs can go: ")
+    assert sum(row.share_params for row in found.values()) < 1  # the rest are norms
+    assert len(sweeps.heatmap_rows(bench, Request())) == len(bench.model.graph.layers)

@@ -7,7 +7,7 @@ function patch(sweep) {
   data.rows.forEach((row, r) => {
     const drawn = sweep.rows[r], near = nearest(data.levels, data.plan ? data.plan[row.name] : undefined);
     put(drawn, 'name', drawn.name, nameContent(sweep, row));
-    row.cells.forEach((cell, c) => put(drawn, c, drawn.cells[c], cellContent(sweep, row, cell, c === near)));
+    row.cells.forEach((cell, c) => put(drawn, c, drawn.cells[c], row.why_not ? whyContent(sweep, row, c) : cellContent(sweep, row, cell, c === near)));
     put(drawn, 'limit', drawn.limit, limitContent(sweep, row));
   });
   const path = tolerancePath(sweep);
@@ -47,8 +47,12 @@ function nameContent(sweep, row) {
   const { place } = sweep, marker = markerOf(sweep, row.name), fits = Math.floor((place.names - 32) / 7.3), middle = place.height / 2;
   const text = row.name.length > fits ? `…${row.name.slice(1 - fits)}` : row.name;   // the end of a path tells layers apart
   const box = `x="-10" y="0" width="${place.names}" height="${place.height - 1}" rx="4"`;
-  return { className: sweep.chosen.includes(row.name) ? 'name chosen' : 'name', label: `${row.name}${marker.said}`,
-    html: `<rect class="back" ${box}/>${marker.html(middle - 0.5)}<text x="14" y="${middle + 3.5}">${escapeHtml(text)}</text>`
+  const others = row.others || [], more = others.length && !place.compact;
+  const and = others.length > 1 ? `and ${others.length} coupled layers` : `and ${others[0]}`;
+  const under = more ? `<text class="others" x="14" y="${middle + 15}">${escapeHtml(and.length > fits + 2 ? 'and 1 coupled layer' : and)}</text>` : '';
+  const title = others.length ? `<title>${escapeHtml([row.name, ...others].join(', '))}</title>` : '';
+  return { className: sweep.chosen.includes(row.name) ? 'name chosen' : 'name', label: `${row.name}${others.length ? `, with ${others.join(', ')}` : ''}${marker.said}`,
+    html: `${title}<rect class="back" ${box}/>${marker.html(middle - 0.5)}<text x="14" y="${middle + (more ? -1 : 3.5)}">${escapeHtml(text)}</text>${under}`
       + `<rect class="focus-mark" x="-9" y="1" width="${place.names - 2}" height="${place.height - 3}" rx="4"/>` };
 }
 
@@ -58,6 +62,15 @@ const isMeasured = (cell) => cell.value !== null && cell.value !== undefined;
 function colourOf({ colours }, cell) {
   const full = ramp(colours.stops, Math.sqrt(clamp(-cell.value / FULL_DROP, 0, 1)));
   return cell.state === 'done' ? full : full.map((part, i) => Math.round(0.45 * part + 0.55 * colours.background[i]));
+}
+
+// A row of which nothing can go says why across its cells.
+function whyContent({ place, data }, row, column) {
+  const width = place.cell * data.levels.length - 8;
+  const text = column === 0 ? `<foreignObject x="0" y="0" width="${width}" height="${place.height - 1}"><div class="why" title="${escapeHtml(row.why_not)}">`
+    + `<span>${escapeHtml(row.why_not)}</span></div></foreignObject>` : '';
+  const mark = `<rect class="focus-mark" x="1" y="1" width="${place.cell - 3}" height="${place.height - 3}"/>`;
+  return { html: text + mark, className: 'cell not_possible', label: `${row.name}: ${row.why_not}` };
 }
 
 function cellContent(sweep, row, cell, planned) {

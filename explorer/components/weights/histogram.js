@@ -47,7 +47,7 @@ const tickText = (value) => (value === 0 ? '0' : (value < 0 ? MINUS : '+') + Mat
 
 function hint({ map }) {
   if (map.histogram.threshold === null) {
-    return map.sparsity ? `Pruned by ${map.pruned_by}, not by single size: the grey part of each bar is pruned.` : 'Nothing is pruned.';
+    return map.sparsity ? `Pruned by ${map.pruned_by}. The grey part of each bar is pruned.` : 'Nothing is pruned.';
   }
   return map.draggable ? 'Drag a threshold line to set the sparsity of this layer.' : (map.drag_note || '');
 }

@@ -48,8 +48,9 @@ function nameContent(sweep, row) {
   const text = row.name.length > fits ? `…${row.name.slice(1 - fits)}` : row.name;   // the end of a path tells layers apart
   const box = `x="-10" y="0" width="${place.names}" height="${place.height - 1}" rx="4"`;
   const others = row.others || [], more = others.length && !place.compact;
-  const and = others.length > 1 ? `and ${others.length} coupled layers` : `and ${others[0]}`;
-  const under = more ? `<text class="others" x="14" y="${middle + 15}">${escapeHtml(and.length > fits + 2 ? 'and 1 coupled layer' : and)}</text>` : '';
+  const counted = `and ${others.length} coupled layer${others.length > 1 ? 's' : ''}`;
+  const and = others.length > 1 || others[0]?.length > fits - 2 ? counted : `and ${others[0]}`;
+  const under = more ? `<text class="others" x="14" y="${middle + 15}">${escapeHtml(and)}</text>` : '';
   const title = others.length ? `<title>${escapeHtml([row.name, ...others].join(', '))}</title>` : '';
   return { className: sweep.chosen.includes(row.name) ? 'name chosen' : 'name', label: `${row.name}${others.length ? `, with ${others.join(', ')}` : ''}${marker.said}`,
     html: `${title}<rect class="back" ${box}/>${marker.html(middle - 0.5)}<text x="14" y="${middle + (more ? -1 : 3.5)}">${escapeHtml(text)}</text>${under}`

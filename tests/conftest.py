@@ -1,10 +1,19 @@
 """What all tests share: browser tests need Chromium, and on CI its absence is an error, not a skip."""
 
+import gc
 import os
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+
+import pruning_core as pc
+import sample_models
+from pruning_core.loaders.seam import DATA_LOADERS, MODEL_LOADERS
+from pruning_core.model import state_hash
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 
@@ -21,3 +30,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.skip(reason=f"no Chromium at {CHROMIUM}; set CHROMIUM to its path"))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector the half million objects of the imports: they live for ever, and traces wake it often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_sample_is_loaded_once() -> Iterator[None]:
+    """Share sample models, their traces and their data between all tests; none of these may be changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        for loaders in (MODEL_LOADERS, DATA_LOADERS):
+            patch.setitem(loaders._members, "sample", replace(loaders["sample"], load=cache(loaders["sample"].load)))
+        yield
+        for name in sample_models.SAMPLES:
+            assert state_hash(pc.load_model(name).module) == state_hash(sample_models.load(name)), name

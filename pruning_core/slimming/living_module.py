@@ -35,7 +35,9 @@ def living_module(model: nn.Module, coupling: Coupling, removed: IntArray, maske
     tensors = with_packed(state_of(graph), coupling, model)
     for node in list(graph.graph.nodes):
         if node.op == "get_attr" and node.target in coupling.parts:
-            _read_packed(graph.graph, node, coupling, tensors.pop(str(node.target)).shape)
+            packed = coupling.parts[node.target].packed
+            _put(graph, packed, tensors[packed])
+            _read_packed(graph.graph, node, coupling, tensors.pop(node.target).shape)
     module = LivingModule(tensors, graph.graph)
     for name, tensor in _unread(state, tensors).items():
         _put(module, name, tensor)

@@ -438,3 +438,56 @@ def test_the_page_follows_the_system_into_the_dark(open_app: Open, scheme: str, 
         assert all(low <= part <= high for part in channels[:3]), color
     ink = page.locator(".mixer .nm").first.evaluate("element => getComputedStyle(element).color")
     assert all((part > 128) == (scheme == "dark") for part in map(float, re.findall(r"\d+", ink)[:3])), ink
+
+
+# ---- k: fit to budget
+
+
+def test_a_plan_is_fitted_to_a_size_and_used_in_one_step_of_undo(open_app: Open) -> None:
+    page = open_app()
+    all_measured(page)
+    page.get_by_role("button", name="Fit to budget").click()
+    dialog = page.get_by_role("dialog").filter(visible=True)
+    expect(dialog.get_by_text("Fit to budget")).to_be_visible()
+    dialog.get_by_label("Limit", exact=True).click()
+    page.get_by_role("option", name="Size", exact=True).click()
+    start = page.locator(".st-key-fit_start_limit button")
+    expect(start).to_have_text(re.compile("(Measure curves, then fit|Fit)$"))
+    expect(page.locator(".st-key-fit_value_limit_size_--of-dense input")).to_have_value("50")
+    start.click()
+    expect(dialog.get_by_text("Least drop, Size at most 50 % of dense")).to_be_visible()
+    figures = dialog.get_by_test_id("stMetricValue")
+    expect(figures.nth(1)).to_have_text(re.compile(r"[−+]?\d+\.\d ± \d+\.\d pt"))
+    fitted = figures.nth(2).inner_text()
+    page.get_by_role("button", name="Use this plan").click()
+    expect(dialog).to_have_count(0)
+    expect(metric(page, "size").locator(".big")).to_have_text(re.compile(re.escape(fitted.split()[0])))
+    assert any(wish.sparsity > 0 for wish in plan_of(page).layers.values())
+    all_measured(page)
+    page.keyboard.press("Control+z")
+    expect(metric(page, "size").locator(".chg")).to_have_text("")
+    assert all(wish.sparsity == 0 for wish in plan_of(page).layers.values())
+
+
+def test_all_allocations_stand_beside_their_plot_and_closing_changes_nothing(open_app: Open) -> None:
+    page = open_app()
+    all_measured(page)
+    page.get_by_role("button", name="Fit to budget").click()
+    dialog = page.get_by_role("dialog").filter(visible=True)
+    dialog.get_by_role("radio", name="Sparsity").click()
+    page.locator(".st-key-fit_start_compare button").click()
+    uses = page.locator(".st-key-fit_table").get_by_role("button", name="Use")
+    expect(uses).to_have_count(7)
+    lines = page.locator(".st-key-fit_compare .ygrid")
+    expect(lines).to_have_count(7)
+    page.wait_for_timeout(500)
+    centres = [box["y"] + box["height"] / 2 for use in uses.all() if (box := use.bounding_box())]
+    drawn = sorted(box["y"] + box["height"] / 2 for line in lines.all() if (box := line.bounding_box()))
+    assert drawn == pytest.approx(centres, abs=3), "each allocation's figures stand beside its marks"
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert all(wish.sparsity == 0 for wish in plan_of(page).layers.values())
+    page.get_by_role("button", name="Fit to budget").click()
+    expect(uses).to_have_count(7)  # what was found is still there
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)

@@ -1,8 +1,10 @@
-"""Parity with torch's own pruning and counters and with what other libraries compute; rows of a table of oracles.
+"""Parity with torch's own pruning and counters and with what other libraries compute.
 
-Where a library means something else by the same words, the test names its variant. Libraries that are not installed
-here stand as the few lines that they compute. Row 12 stands in test_schedules too, row 28 in test_selection. Row 11
-(torch.ao.pruning's NearlyDiagonalSparsifier, a band around the diagonal whatever the weights are) has no like here.
+Each test carries the name of the library; where that means something else by the same words, the test names its
+variant. Libraries that are not installed here stand as the few lines that they compute. Others of this kind: the cubic
+schedule of torch.ao.pruning in test_schedules, Distiller's sensitivity pruner in test_selection, Torch-Pruning in
+test_parity_torch_pruning and coupling/test_torch_pruning, PaddleSlim, AIMET, ShrinkBench and RigL in
+test_allocation_parity; masked, slimmed and ONNX Runtime against each other in slimming.
 """
 
 from itertools import combinations
@@ -12,6 +14,7 @@ import torch
 import torch.ao.pruning as ap
 import torch.nn.utils.prune as prune
 from torch import Tensor, nn
+from torch.ao.pruning import NearlyDiagonalSparsifier
 from torch.ao.pruning._experimental.data_sparsifier.data_norm_sparsifier import DataNormSparsifier
 from torch.ao.pruning._experimental.pruner.saliency_pruner import SaliencyPruner
 from torch.utils.flop_counter import FlopCounterMode
@@ -65,20 +68,20 @@ def mask_of_sparsifier(layer: nn.Module, sparsity: float, block: tuple[int, int]
 
 @pytest.mark.parametrize("sparsity", SPARSITIES)
 @pytest.mark.parametrize("build", [linear, conv])
-def test_row_1_l1_unstructured(build: type[nn.Module], sparsity: float) -> None:
+def test_torch_l1_unstructured(build: type[nn.Module], sparsity: float) -> None:
     """torch reads amount=1 as one weight and 1.0 as all; our sparsity is a share always."""
     ours = our_mask(build().weight, sparsity)
     assert torch.equal(ours, prune.l1_unstructured(build(), "weight", float(sparsity)).weight_mask.bool())
 
 
-def test_row_1_halves_round_to_even() -> None:
+def test_torch_l1_unstructured_rounds_halves_to_even() -> None:
     layer = linear(5, 1)
     ours = our_mask(layer.weight, 0.5)
     assert int((~ours).sum()) == 2
     assert torch.equal(ours, prune.l1_unstructured(layer, "weight", 0.5).weight_mask.bool())
 
 
-def test_row_2_ties_agree_in_count_but_not_in_place() -> None:
+def test_torch_l1_unstructured_agrees_among_equals_in_count_but_not_in_place() -> None:
     """torch.topk leaves the order of equals open; we keep the lowest index."""
     layer = nn.Linear(8, 1)
     nn.init.ones_(layer.weight)
@@ -88,7 +91,7 @@ def test_row_2_ties_agree_in_count_but_not_in_place() -> None:
     assert ours.tolist() == [[True] * 4 + [False] * 4]
 
 
-def test_row_3_torch_prunes_what_remains_and_we_the_whole() -> None:
+def test_torch_l1_unstructured_called_twice_prunes_what_remains_and_we_the_whole() -> None:
     """torch's second call removes half of the remaining half; a sparsity of ours is of the dense layer always."""
     layer = linear()
     for _ in range(2):
@@ -103,7 +106,7 @@ def test_row_3_torch_prunes_what_remains_and_we_the_whole() -> None:
 @pytest.mark.parametrize("sparsity", SPARSITIES[1:-1])
 @pytest.mark.parametrize(("criterion", "n"), [("l1", 1), ("l2", 2)])
 @pytest.mark.parametrize(("build", "dim", "granularity"), [(linear, 0, "row"), (linear, 1, "column"), (conv, 0, "row")])
-def test_row_4_ln_structured(
+def test_torch_ln_structured(
     build: type[nn.Module], dim: int, granularity: str, criterion: str, n: int, sparsity: float
 ) -> None:
     """torch's n=inf (the largest weight of a row) has no like here; its dim=1 of a convolution is a whole channel."""
@@ -113,7 +116,7 @@ def test_row_4_ln_structured(
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.333, 0.5, 0.8])
-def test_row_5_global_unstructured(sparsity: float) -> None:
+def test_torch_global_unstructured(sparsity: float) -> None:
     """torch may empty a whole layer; we refuse that."""
 
     def build() -> nn.Sequential:
@@ -133,7 +136,7 @@ def test_row_5_global_unstructured(sparsity: float) -> None:
 
 
 @pytest.mark.parametrize("sparsity", SPARSITIES)
-def test_row_6_random_agrees_in_count(sparsity: float) -> None:
+def test_torch_random_unstructured_and_structured_agree_in_count(sparsity: float) -> None:
     """torch draws a permutation from its global generator; we draw a score for each weight from a seed of our own."""
     layer = linear()
     fine = our_mask(layer.weight, sparsity, criterion="random")
@@ -143,18 +146,18 @@ def test_row_6_random_agrees_in_count(sparsity: float) -> None:
 
 
 @pytest.mark.parametrize("sparsity", SPARSITIES)
-def test_row_7_weight_norm_sparsifier_of_single_weights(sparsity: float) -> None:
+def test_torch_ao_weight_norm_sparsifier_of_single_weights(sparsity: float) -> None:
     ours = our_mask(linear().weight, sparsity)
     assert torch.equal(ours, mask_of_sparsifier(linear(), sparsity, (1, 1), 1))
 
 
-def test_row_8_weight_norm_sparsifier_of_two_in_four() -> None:
+def test_torch_ao_weight_norm_sparsifier_of_two_in_four() -> None:
     """torch counts the zeros of a block, the hardware's 2:4 the weights kept: the same for two."""
     ours = our_mask(linear().weight, 0.5, "n_m")
     assert torch.equal(ours, mask_of_sparsifier(linear(), 1.0, (1, 4), 2))
 
 
-def test_row_8_one_in_four_is_three_zeros_of_torch() -> None:
+def test_torch_ao_weight_norm_sparsifier_calls_one_in_four_three_zeros() -> None:
     ours = our_mask(linear().weight, 0.75, "n_m", n=1, m=4)
     assert torch.equal(ours, mask_of_sparsifier(linear(), 1.0, (1, 4), 3))
 
@@ -162,7 +165,7 @@ def test_row_8_one_in_four_is_three_zeros_of_torch() -> None:
 @pytest.mark.parametrize("sparsity", [0.25, 0.5, 0.8])
 @pytest.mark.parametrize(("rows", "cols"), [(1, 4), (4, 4), (2, 3)])
 @pytest.mark.parametrize(("criterion", "norm"), [("l1", 1), ("l2", 2)])
-def test_row_9_weight_norm_sparsifier_of_blocks(
+def test_torch_ao_weight_norm_sparsifier_of_blocks(
     sparsity: float, rows: int, cols: int, criterion: str, norm: int
 ) -> None:
     """Where blocks do not tile the matrix torch pads it and misses the sparsity; we refuse."""
@@ -171,7 +174,7 @@ def test_row_9_weight_norm_sparsifier_of_blocks(
     assert torch.equal(ours, mask_of_sparsifier(layer, sparsity, (rows, cols), rows * cols, norm))
 
 
-def test_row_10_the_sparsifier_fails_on_convolutions_and_we_flatten_them() -> None:
+def test_torch_ao_weight_norm_sparsifier_fails_on_convolutions_and_we_flatten_them() -> None:
     with pytest.raises(RuntimeError, match=r"Expected 3D or 4D|expand"):
         mask_of_sparsifier(conv(), 0.5, (1, 4), 4)
     weight = conv().weight.detach()
@@ -183,7 +186,7 @@ def test_row_10_the_sparsifier_fails_on_convolutions_and_we_flatten_them() -> No
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.25, 0.5])
 @pytest.mark.parametrize("build", [linear, conv])
-def test_row_4_saliency_pruner_removes_the_rows_of_least_l1_norm(build: type[nn.Module], sparsity: float) -> None:
+def test_torch_ao_saliency_pruner_removes_the_rows_of_least_l1_norm(build: type[nn.Module], sparsity: float) -> None:
     """torch.ao.pruning's experimental SaliencyPruner takes int(n * sparsity) rows and we round."""
     weight = build().weight.detach()
     n_rows = int(len(weight) * sparsity)
@@ -198,7 +201,7 @@ def test_row_4_saliency_pruner_removes_the_rows_of_least_l1_norm(build: type[nn.
 
 @pytest.mark.parametrize(("criterion", "norm"), [("l1", "L1"), ("l2", "L2")])
 @pytest.mark.parametrize("rows_and_cols", [(1, 1), (1, 4), (2, 4)])
-def test_row_9_data_norm_sparsifier_of_embeddings(criterion: str, norm: str, rows_and_cols: tuple[int, int]) -> None:
+def test_torch_ao_data_norm_sparsifier_of_embeddings(criterion: str, norm: str, rows_and_cols: tuple[int, int]) -> None:
     """torch.ao.pruning's table is (tokens, width); our matrix is its transpose, so blocks lie across."""
     rows, cols = rows_and_cols
     torch.manual_seed(0)
@@ -218,8 +221,22 @@ def test_row_9_data_norm_sparsifier_of_embeddings(criterion: str, norm: str, row
     assert torch.equal(ours, sparsifier.get_mask("table").bool())
 
 
+@pytest.mark.parametrize(("nearliness", "size"), [(1, 8), (3, 8), (5, 6), (11, 6)])
+def test_torch_ao_nearly_diagonal_sparsifier_is_a_ranking_by_distance(nearliness: int, size: int) -> None:
+    """A band around the diagonal whatever the weights are; we have no such criterion, our ranks make the same mask."""
+    module = nn.Sequential(nn.Linear(size, size, bias=False))
+    sparsifier = NearlyDiagonalSparsifier(nearliness=nearliness)
+    sparsifier.prepare(module, [{"tensor_fqn": "0.weight"}])
+    sparsifier.step()
+    theirs = module[0].parametrizations.weight[0].mask.bool()
+    distance = (torch.arange(size)[:, None] - torch.arange(size)).abs()
+    kept = int((distance <= (nearliness - 1) / 2).sum())
+    ours = masks.below(masks.ranks(-distance.flatten()[None].float()), kept).reshape(size, size)
+    assert torch.equal(ours, theirs)
+
+
 @pytest.mark.parametrize("begin", [0, 3])
-def test_row_12_polynomial_decay_of_the_tensorflow_toolkit(begin: int) -> None:
+def test_tensorflow_model_optimization_polynomial_decay(begin: int) -> None:
     """PolynomialDecay of power 3, by its formula; it prunes only every `frequency` steps, our schedule has no gaps."""
     span = {"begin_step": begin, "end_step": begin + 10, "initial": 0.2, "final": 0.8}
     for step in range(begin + 14):
@@ -228,7 +245,7 @@ def test_row_12_polynomial_decay_of_the_tensorflow_toolkit(begin: int) -> None:
         assert SCHEDULES["polynomial"].sparsity(step, **span) == pytest.approx(theirs)
 
 
-def test_row_12_automated_gradual_pruner_of_distiller() -> None:
+def test_distiller_automated_gradual_pruner() -> None:
     """Distiller ends at the last step that `frequency` reaches, before its end: that step is our end."""
     start, end, frequency, final = 2, 20, 4, 0.9
     span = (end - start - 1) // frequency * frequency
@@ -247,7 +264,7 @@ def asp_mask(matrix: Tensor) -> Tensor:
     return patterns[best].bool().reshape(matrix.shape)
 
 
-def test_row_13_create_asp_mask_of_model_optimizer() -> None:
+def test_nvidia_model_optimizer_create_asp_mask() -> None:
     """`2:4 sparsity` counts along the inputs, in convolutions for each kernel position; equals may fall otherwise."""
     weight = linear(16, 10).weight.detach()
     assert torch.equal(our_mask(weight, 0.5, "n_m"), asp_mask(weight))
@@ -260,7 +277,7 @@ def test_row_13_create_asp_mask_of_model_optimizer() -> None:
     assert our_mask(ties, 0.5, "n_m").sum() == asp_mask(ties).sum()
 
 
-def test_row_14_two_in_four_of_onnxsim_counts_over_flattened_weights() -> None:
+def test_onnxsim_two_in_four_counts_over_flattened_weights() -> None:
     """onnxsim's n=2, m=4 groups in * kernel of an output: our layout `flat`, not the hardware's."""
     torch.manual_seed(0)
     kernels = nn.Conv2d(8, 6, 3).weight.detach()
@@ -271,7 +288,7 @@ def test_row_14_two_in_four_of_onnxsim_counts_over_flattened_weights() -> None:
 
 @pytest.mark.parametrize("sparsity", [0.25, 0.5, 0.75])
 @pytest.mark.parametrize("build", [linear, conv])
-def test_row_15_magnitudes_of_onnxsim_compete_within_an_output(build: type[nn.Module], sparsity: float) -> None:
+def test_onnxsim_magnitudes_compete_within_an_output(build: type[nn.Module], sparsity: float) -> None:
     """onnxsim's sparsity without n and m takes the same count from every row: n of m with m the whole row."""
     weight = build().weight.detach()
     rows = weight.flatten(1)
@@ -282,7 +299,7 @@ def test_row_15_magnitudes_of_onnxsim_compete_within_an_output(build: type[nn.Mo
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.333, 0.5, 0.95])
-def test_row_16_magnitudes_of_nncf(sparsity: float) -> None:
+def test_nncf_magnitudes(sparsity: float) -> None:
     """NNCF keeps |w| above the (int((n - 1) r) + 1)-th smallest: it takes one weight even at a sparsity of 0."""
     weight = linear().weight.detach()
     n = weight.numel()
@@ -291,7 +308,7 @@ def test_row_16_magnitudes_of_nncf(sparsity: float) -> None:
     assert torch.equal(our_mask(weight, n_gone / n), weight.abs() > threshold)
 
 
-def test_row_16_nncf_ranks_all_layers_after_dividing_by_their_norms() -> None:
+def test_nncf_ranks_all_layers_after_dividing_by_their_norms() -> None:
     """Our common threshold compares scores as they are: on weights that were divided beforehand it is NNCF's."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 5)).eval()
@@ -309,7 +326,7 @@ def test_row_16_nncf_ranks_all_layers_after_dividing_by_their_norms() -> None:
         assert wish.sparsity != plain[name].sparsity
 
 
-def test_row_24_flop_counter_counts_two_for_each_mac() -> None:
+def test_torch_flop_counter_counts_two_for_each_mac() -> None:
     module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 10)).eval()
     x = torch.zeros(1, 3, 8, 8)
     with FlopCounterMode(display=False) as counter:
@@ -318,8 +335,21 @@ def test_row_24_flop_counter_counts_two_for_each_mac() -> None:
     assert counter.get_total_flops() == 37_888
 
 
+def test_torch_semi_structured_tensors_take_our_two_in_four_but_need_a_gpu() -> None:
+    """Their kernels want CUDA; what can be held against them here is the pattern that they ask for."""
+    weight = linear(64, 32).weight.detach()
+    masked = weight * our_mask(weight, 0.5, "n_m")
+    assert torch.equal((masked.reshape(-1, 4) != 0).sum(1), torch.full((masked.numel() // 4,), 2))
+    if torch.cuda.is_available():
+        half = masked.half().cuda()
+        assert torch.equal(torch.sparse.to_sparse_semi_structured(half).to_dense(), half)
+    else:
+        with pytest.raises(RuntimeError, match="Only CUDA tensors are currently supported"):
+            torch.sparse.to_sparse_semi_structured(masked.half())
+
+
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
-def test_row_26_bytes_of_compressed_rows() -> None:
+def test_torch_sparse_csr_takes_the_bytes_that_we_count() -> None:
     """torch's indices are int64 unless told; with int32 its tensors take the bytes that we count."""
     weight = linear(64, 32).weight.detach()
     mask = our_mask(weight, 0.68)
@@ -334,7 +364,7 @@ def test_row_26_bytes_of_compressed_rows() -> None:
 
 @pytest.mark.filterwarnings("ignore:Sparse (BSR|CSR) tensor support is in beta")
 @pytest.mark.parametrize("sparsity", [0.25, 0.5])
-def test_row_26_blocks_are_stored_without_a_zero(sparsity: float) -> None:
+def test_torch_sparse_bsr_stores_blocks_without_a_zero(sparsity: float) -> None:
     weight = linear(64, 32).weight.detach()
     mask = our_mask(weight, sparsity, "block", rows=4, cols=4)
     sparse = (weight * mask).to_sparse_bsr((4, 4))
@@ -344,9 +374,7 @@ def test_row_26_blocks_are_stored_without_a_zero(sparsity: float) -> None:
 
 @pytest.mark.parametrize("sparsity", [0.1, 0.333, 0.5, 0.95])
 @pytest.mark.parametrize("build", [linear, conv])
-def test_row_27_fine_grained_prune_of_the_efficient_deep_learning_course(
-    build: type[nn.Module], sparsity: float
-) -> None:
+def test_mit_efficient_deep_learning_course_fine_grained_prune(build: type[nn.Module], sparsity: float) -> None:
     """The course keeps |w| above the round(n s)-th smallest; with equals it removes more than asked, we do not."""
     weight = build().weight.detach()
     n_zeros = round(weight.numel() * sparsity)

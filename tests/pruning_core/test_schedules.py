@@ -1,4 +1,4 @@
-"""Schedules: exact values, ends, and parity with torch.ao.pruning's CubicSL (row 12 of the oracles)."""
+"""Schedules: exact values, ends, and parity with torch.ao.pruning's CubicSL."""
 
 import re
 import warnings

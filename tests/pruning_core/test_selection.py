@@ -125,7 +125,7 @@ def test_the_share_of_a_count_rounds_to_that_count(n: int, data: st.DataObject) 
 
 @pytest.mark.parametrize("deviations", [0.1, 0.5, 1.0, 1.3])
 @pytest.mark.parametrize("criterion", ["l1", "l2"])
-def test_row_28_distillers_sensitivity_pruner(ranking: Ranking, criterion: str, deviations: float) -> None:
+def test_distiller_sensitivity_pruner(ranking: Ranking, criterion: str, deviations: float) -> None:
     """Distiller keeps |w| > s * std(w), the deviation of a sample; at the threshold itself we keep the weight."""
     ours = found(ranking, "standard_deviations", deviations, criterion=criterion)
     for name, mask in ours.items():
@@ -225,7 +225,7 @@ def test_a_single_weight_has_no_deviation_and_stays() -> None:
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.333, 0.5, 0.7])
-def test_row_5_torchs_global_unstructured(ranking: Ranking, sparsity: float) -> None:
+def test_torch_global_unstructured(ranking: Ranking, sparsity: float) -> None:
     """torch may empty a whole layer; we refuse that."""
     net = Net()
     parameters = [(net.get_submodule(name), "weight") for name in NAMES]

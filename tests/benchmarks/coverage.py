@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from pruning_core.coupling import Coupling, Options, couple
+from pruning_core.errors import PruningError
 from pruning_core.model import Model
 from pruning_core.onnx_export import largest_difference, to_onnx
 from pruning_core.slimming import living_graph, slim, slim_graph
@@ -129,6 +130,8 @@ def markdown(results: dict[str, Any]) -> str:
     for mode, title in TITLES.items():
         rows = [row(name, found, found[mode]) for name, found in results["models"].items() if mode in found]
         parts.append(f"## {title}\n\n{HEADER}" + "\n".join(rows) + "\n")
+    refused = [f"- {name}: {found['refused']}" for name, found in results["models"].items() if "refused" in found]
+    parts.append("## Refused\n\n" + ("\n".join(refused) or f"None of these {len(results['models'])} models.") + "\n")
     return "\n".join(parts)
 
 
@@ -150,7 +153,10 @@ def main() -> None:
     path = DOCS / "coverage.json"
     known = json.loads(path.read_text("utf-8"))["models"] if path.exists() else {}
     for name in options.parse_args().names or ZOO:
-        known[name] = rounded(measure(name, ZOO[name]))
+        try:
+            known[name] = rounded(measure(name, ZOO[name]))
+        except PruningError as error:
+            known[name] = {"refused": str(error)}
         print(name, json.dumps(known[name]), flush=True)
         results = {"machine": machine(), "models": {each: known[each] for each in ZOO if each in known}}
         path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from pruning_core.granularities.seam import (
     GRANULARITIES,
+    Allowed,
     Granularity,
     Layout,
     Shape,
@@ -15,7 +16,7 @@ from pruning_core.granularities.seam import (
     granularity,
 )
 
-__all__ = ["FAMILIES", "GRANULARITIES", "Granularity", "Layout", "Shape", "Structure", "granularity"]
+__all__ = ["FAMILIES", "GRANULARITIES", "Allowed", "Granularity", "Layout", "Shape", "Structure", "granularity"]
 
 FAMILIES = ("tiles", "n_of_m", "patterns", "structures")  # in the order of menus
 

@@ -34,18 +34,17 @@ def pattern(
         raise GranularityError(
             f"a pattern of {entries} removes nothing from kernels of {positions}; entries of {positions - 1} or less do"
         )
-    choose = partial(choose_patterns, entries=entries, patterns=patterns)
-    axes, view = tuple(range(len(shape))), (shape[0] * shape[1], positions)
-    return Layout(shape, axes, view, (1, 1), (1, positions), steps=(0.0, 1 - entries / positions), choose=choose)
+    allowed = partial(pattern_set, entries=entries, patterns=patterns)
+    axes, view, steps = tuple(range(len(shape))), (shape[0] * shape[1], positions), (0.0, 1 - entries / positions)
+    return Layout(shape, axes, view, (1, 1), (1, positions), steps, allowed, choose_patterns)
 
 
-def choose_patterns(scores: Tensor, weights: Sequence[Tensor], *, entries: int, patterns: int) -> Tensor:
+def choose_patterns(scores: Tensor, allowed: Tensor) -> Tensor:
     """Return `scores` (out, in, *kernel) lowered just so far that the best pattern of each kernel comes out on top.
 
-    The best has the largest sum of scores, among equals the most frequent in `weights`; its own scores stay.
+    The best of `allowed` (patterns, positions) has the largest sum of scores, among equals the first; its scores stay.
     """
     kernels = scores.flatten(2).flatten(0, 1)  # (out * in, positions)
-    allowed = pattern_set(weights, entries, patterns)  # (patterns, positions)
     sums = torch.stack([kernels[:, shape].double().sum(1) for shape in allowed.to(kernels.device)])
     inside = allowed.to(kernels.device)[sums.argmax(0)]
     lowest = kernels.masked_fill(~inside, torch.inf).amin(1, keepdim=True)

@@ -13,15 +13,17 @@ from pruning_core.registry import Registry, SettingSpec, settings_of
 
 Shape = tuple[int, ...]
 Structure = Literal["output", "input", "head", "branch"]
-Choose = Callable[[Tensor, Sequence[Tensor]], Tensor]
+Allowed = Callable[[Sequence[Tensor]], Tensor]
+Choose = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Layout:
     """How one weight is cut: permute to `order`, reshape to `view`, then blocks inside arenas (None: the layer).
 
-    `choose`, where there is one, takes the scores (out, in, *kernel) and the weights of all layers of the model with
-    the same kernel shape; it returns scores whose largest in each arena form a shape that the granularity allows.
+    Where only some shapes may stay of an arena, `allowed` finds them in the weights of all layers of the model with the
+    same kernel shape, once for a model; `choose` takes the scores (out, in, *kernel) and these shapes, and returns
+    scores whose largest in each arena form one of them.
     """
 
     weight_shape: Shape
@@ -30,6 +32,7 @@ class Layout:
     block: Shape
     arena: Shape | None = None
     steps: tuple[float, ...] | None = None  # the only sparsities that make sense; None: any
+    allowed: Allowed | None = field(default=None, compare=False)
     choose: Choose | None = field(default=None, compare=False)
 
     @property

@@ -11,7 +11,7 @@ from pruning_core.coupling import Options
 from pruning_core.coupling.units import Units
 from pruning_core.criteria import CRITERIA, split_settings, why_not_criterion
 from pruning_core.errors import CriterionError, PlanError, UnknownName
-from pruning_core.granularities import GRANULARITIES, Layout
+from pruning_core.granularities import GRANULARITIES, Allowed, Layout
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan
 from pruning_core.ranking.cache import Cache
@@ -92,9 +92,16 @@ class Scoring:
         if isinstance(layout, Units):
             return layout.pool({member: self._of_weights(member, wish, settings) for member in layout.members})
         scores = self._of_weights(name, wish, settings)
-        if layout.choose:
-            scores = layout.choose(scores, self._weights_like(layout.weight_shape))
+        if layout.choose and layout.allowed:
+            scores = layout.choose(scores, self._shapes(wish, layout.weight_shape[2:], layout.allowed))
         return masks.pool(scores, layout)
+
+    def _shapes(self, wish: LayerPlan, kernel: tuple[int, ...], allowed: Allowed) -> Tensor:
+        """Return the shapes that may stay of each kernel, found once in all layers with such kernels."""
+        graph, (settings, _) = self.model.graph, split_settings(wish.granularity, wish.criterion, wish.settings)
+        alike = [layer.name for layer in graph.layers if layer.weight_shape[2:] == kernel]
+        key = ("allowed", wish.granularity, kernel, tuple(sorted(settings.items())))
+        return self._cache.get(key, lambda: allowed([graph.weight(name) for name in alike]))
 
     def _of_weights(self, name: str, wish: LayerPlan, settings: dict[str, Any]) -> Tensor:
         """Return the scores of the single weights of layer `name`, (out, in, *kernel)."""
@@ -102,11 +109,6 @@ class Scoring:
         known = self.calibration.statistics(criterion.needs, name)[name] if criterion.needs else None
         with torch.no_grad():
             return criterion.score(self.model.graph.weight(name), known or LayerStatistics(layer=name), **settings)
-
-    def _weights_like(self, shape: tuple[int, ...]) -> list[Tensor]:
-        """Return the weights of all layers with the same kernel."""
-        graph = self.model.graph
-        return [graph.weight(layer.name) for layer in graph.layers if layer.weight_shape[2:] == shape[2:]]
 
 
 def _way(name: str, wish: LayerPlan) -> tuple[Hashable, ...]:

@@ -81,9 +81,9 @@ def graph_of(kind: str) -> ModelGraph:
 def mask_of(graph: ModelGraph, layer: Layer, name: str, preset: dict[str, object], sparsity: float) -> Tensor:
     layout = GRANULARITIES[name].layout(layer.weight_shape, **preset)
     scores = graph.weight(layer.name).abs()
-    if layout.choose:
+    if layout.choose and layout.allowed:
         alike = [other.name for other in graph.layers if other.weight_shape[2:] == layer.weight_shape[2:]]
-        scores = layout.choose(scores, [graph.weight(other) for other in alike])
+        scores = layout.choose(scores, layout.allowed([graph.weight(other) for other in alike]))
     n = layout.blocks_per_arena
     removed = masks.n_removed(layout.steps[1] if layout.steps else sparsity, n)
     assert 0 < removed < n

@@ -40,8 +40,10 @@ def frequent(weights: list[Tensor], entries: int, n: int) -> list[tuple[int, ...
 def mask_of(scores: Tensor, weights: list[Tensor], **fields: int) -> Tensor:
     layout = GRANULARITIES["pattern"].layout(tuple(scores.shape), **fields)
     assert layout.choose is not None
+    assert layout.allowed is not None
     keep = masks.n_removed(1 - layout.steps[1], layout.blocks_per_arena)
-    return masks.expand(masks.keep_largest(masks.pool(layout.choose(scores, weights), layout), keep), layout)
+    chosen = layout.choose(scores, layout.allowed(weights))
+    return masks.expand(masks.keep_largest(masks.pool(chosen, layout), keep), layout)
 
 
 @unhurried
@@ -92,7 +94,7 @@ def test_equal_scores_are_decided_by_the_more_frequent_pattern() -> None:
 def test_scores_of_the_chosen_pattern_stay_and_all_others_lie_just_below() -> None:
     weights, scores = [noise((8, 4, 3, 3), 1)], noise((8, 4, 3, 3), 2)
     before = scores.clone()
-    chosen = choose_patterns(scores, weights, entries=4, patterns=8)
+    chosen = choose_patterns(scores, pattern_set(weights, entries=4, patterns=8))
     assert torch.equal(scores, before)
     kernels, old = chosen.flatten(2).flatten(0, 1), scores.flatten(2).flatten(0, 1)
     top = masks.keep_largest(kernels, 4)

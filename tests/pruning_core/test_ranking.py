@@ -16,7 +16,7 @@ from pruning_core.criteria import CRITERIA
 from pruning_core.criteria.seam import Criterion
 from pruning_core.data import EvalData
 from pruning_core.errors import CriterionError, GranularityError, PlanError, PruningError, UnknownName
-from pruning_core.granularities import GRANULARITIES
+from pruning_core.granularities import GRANULARITIES, patterns
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan
 from pruning_core.ranking import Ranking, cache, refuses
@@ -141,6 +141,29 @@ def test_statistics_are_collected_in_one_pass(model: Model, monkeypatch: pytest.
     for name in ("conv", "fc1", "fc2"):
         known.mask(name, LayerPlan(sparsity=0.5, criterion="wanda"))
     assert len(passes) == 1
+
+
+def test_pattern_sets_are_found_once_for_each_kernel_shape_and_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 5), nn.Flatten(), nn.Linear(16, 3))
+    model, searched, search = Model("convs", net, (torch.randn(1, 2, 10, 10),)), [], patterns.pattern_set
+
+    def counted(weights: list[Tensor], **settings: int) -> Tensor:
+        searched.append([tuple(weight.shape) for weight in weights])
+        return search(weights, **settings)
+
+    monkeypatch.setattr(patterns, "pattern_set", counted)
+    known, wish = Ranking(model), LayerPlan(granularity="pattern", sparsity=1 - 4 / 9)
+    found = {}
+    for criterion in ("l1", "l2", "random"):
+        for name in ("0", "1"):
+            found[name, criterion] = known.mask(name, wish.model_copy(update={"criterion": criterion}))
+    assert searched == [[(4, 2, 3, 3), (4, 4, 3, 3)]]
+    known.mask("2", wish.model_copy(update={"sparsity": 1 - 4 / 25}))
+    known.mask("0", wish.model_copy(update={"settings": {"patterns": 2}}))
+    assert searched[1:] == [[(4, 4, 5, 5)], searched[0]]
+    fresh = Ranking(model).mask("1", wish.model_copy(update={"criterion": "l2"}))
+    assert torch.equal(found["1", "l2"], fresh)
 
 
 def test_the_cache_is_bounded_and_keeps_what_was_used_last(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,8 @@ def _selected(app: state.ExplorerState, known: Sweep) -> None:
     lines = [present.curve_line(known, name) for name in chosen]
     figure = curves.sensitivity_curves(lines, app.tolerance, dark=st.context.theme.type == "dark")
     st.plotly_chart(figure, key="sweep_curves", config={"displayModeBar": False}, alt=curves.describe(lines))
+    if any(line.fitted != line.drops for line in lines):
+        st.caption("Thin: the same curve made monotone, as allocations read it.")
 
 
 def _limits(bench: Any, known: Sweep, request: Request, limits: dict[str, float]) -> None:

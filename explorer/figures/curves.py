@@ -17,13 +17,17 @@ HEIGHT = 330
 
 @dataclass(frozen=True)
 class Line:
-    """Drops in points of one layer by sparsity, with 95 % intervals; starts at (0, 0)."""
+    """Drops in points of one layer by sparsity, with 95 % intervals; starts at (0, 0).
+
+    `fitted` is the monotone fit that allocations read, where it is to be shown.
+    """
 
     name: str
     levels: tuple[float, ...]
     drops: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    fitted: tuple[float, ...] = ()
 
 
 def sensitivity_curves(lines: list[Line], tolerance: float, dark: bool = False) -> go.Figure:
@@ -33,6 +37,7 @@ def sensitivity_curves(lines: list[Line], tolerance: float, dark: bool = False) 
         color = colors[i] if i < len(colors) else colors[-1]
         percent = [100 * level for level in line.levels]
         _band(figure, line, percent, color)
+        _fit(figure, line, percent, color)
         figure.add_scatter(
             x=percent,
             y=line.drops,
@@ -73,6 +78,15 @@ def _band(figure: go.Figure, line: Line, percent: list[float], color: str) -> No
         hoverinfo="skip",
         showlegend=False,
     )
+
+
+def _fit(figure: go.Figure, line: Line, percent: list[float], color: str) -> None:
+    """Draw the fit as a thin line behind the measured one, where it differs."""
+    if line.fitted and line.fitted != line.drops:
+        thin = {"color": color, "width": 1}
+        figure.add_scatter(
+            x=percent, y=line.fitted, mode="lines", line=thin, opacity=0.55, hoverinfo="skip", showlegend=False
+        )
 
 
 def describe(lines: list[Line]) -> str:

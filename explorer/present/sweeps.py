@@ -6,6 +6,7 @@ from typing import Any
 import pruning_core as pc
 from explorer.figures.curves import Line
 from explorer.figures.heatmap import HeatmapRow
+from pruning_core.allocation.curves import Curve
 from pruning_core.coupled import row_of
 from pruning_core.ranking import refuses
 from pruning_core.sensitivity import Sweep, largest_within
@@ -65,6 +66,7 @@ def curve_line(known: Sweep, name: str) -> Line:
         (0.0, *(100 * cell.drop for cell in found)),
         (0.0, *(100 * cell.drop_interval[0] for cell in found)),
         (0.0, *(100 * cell.drop_interval[1] for cell in found)),
+        (0.0, *(-100 * loss for loss in Curve.of(found).fitted)) if found else (),
     )
 
 

@@ -327,3 +327,12 @@ def test_a_row_of_which_nothing_can_go_says_why_and_coupled_layers_are_one_row()
     coupled, last = data["rows"]
     assert (coupled["others"], coupled["why_not"]) == (("conv2",), "")
     assert {(cell["state"], cell["text"]) for cell in last["cells"]} == {("not_possible", "it is the output")}
+
+
+def test_the_monotone_fit_is_a_thin_line_where_it_differs_from_what_was_measured() -> None:
+    bumpy = Line("fc1", (0.0, 0.5, 0.9), (0.0, 0.4, -2.0), (0.0, -1.0, -3.0), (0.0, 1.0, -1.0), (0.0, 0.0, -2.0))
+    same = replace(bumpy, fitted=bumpy.drops)
+    for line, n_thin in ((bumpy, 1), (same, 0), (replace(bumpy, fitted=()), 0)):
+        drawn = [trace for trace in curves.sensitivity_curves([line], 1.0).data if trace.line.width == 1]
+        assert len(drawn) == n_thin
+    assert curves.sensitivity_curves([bumpy], 1.0).data[1].y == bumpy.fitted

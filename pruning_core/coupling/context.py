@@ -1,14 +1,12 @@
 """What the rules share: labels of values and stored tensors, and the ways in which operands meet."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from torch import Tensor, fx
 
-from pruning_core.coupling.labels import first_of, no_channels, stored, varying_dims, without_repeats
+from pruning_core.coupling.labels import no_channels, stored, varying_dims
 from pruning_core.coupling.stored import StoredTensors
 from pruning_core.coupling.zeros import packet
 from pruning_core.graph import TRACE_BATCH
@@ -101,7 +99,7 @@ class Context:
             self.unite(leaving, bias, node)
         return leaving.expand([*x.shape[:-1], len(leaving)])
 
-    # ------------------------------------------------------------ meetings
+    # ------------------------------------------------------------ what is bound or frozen
     def unite(self, a: Tensor, b: Tensor, node: fx.Node) -> None:
         """Join two label tensors element by element."""
         self.labels.unite(a, b, f"{self.where(node)} meets data without channels, such as the model's input")
@@ -111,71 +109,6 @@ class Context:
         if varying_dims(self.roots(labels)):
             reason = f"{self.where(node)} works along this dimension"
             self.constant_dims.append((labels, list(dims), reason))
-
-    def statistic(
-        self, node: fx.Node, x: Tensor, dims: Sequence[int], is_norm: bool = False, whole: bool = False
-    ) -> None:
-        """One value over `dims`: labels that vary elsewhere too (heads) become one along `dims`, others stay.
-
-        `whole` keeps whole slices (groups of a group norm) even where the same dimensions of all heads go together.
-        """
-        dims = [dim % x.dim() for dim in dims]
-        varying = varying_dims(self.roots(x))
-        inside, outside = [d for d in varying if d in dims], [d for d in varying if d not in dims]
-        across_heads = self.options.heads == "dimension" and x.dim() - 1 in inside and not whole
-        if not inside:
-            return
-        if outside:
-            self.unite(x, first_of(x, outside if across_heads else inside), node)
-            if not across_heads:
-                return
-        if is_norm and self.options.through_norms:
-            self.statistics.append((node, x, dims))
-            return
-        reason = f"{self.where(node)} computes one value over all these channels"
-        self.labels.freeze(x, f"{reason}; the plan option through_norms lets them go" if is_norm else reason)
-
-    def split_heads(self, node: fx.Node, side: Tensor, other: Tensor, summed: list[int]) -> None:
-        """Decide for one side of a contraction what (heads, size) jointly varying labels become."""
-        varying = varying_dims(self.roots(side))
-        lacking = [d for d in varying if other.shape[d] == 1 and d not in summed]
-        inside, shared = [d for d in varying if d in summed], [d for d in varying if d not in summed + lacking]
-        if self.options.heads == "dimension" and shared:
-            if inside or lacking:
-                self.unite(side, first_of(side, shared), node)
-            return
-        if inside and len(inside) < len(varying):
-            self.unite(side, first_of(side, inside), node)
-            self.heads.append(side)
-        elif lacking and set(shared) & set(varying_dims(self.roots(other))):
-            self.unite(side, first_of(side, lacking), node)
-            self.heads.append(side)
-
-    def dies_to_zero(self, node: fx.Node) -> bool:
-        """Whether a removed channel is exactly 0 in some operand."""
-        return any(source in self.zero_when_dead for source in _operands(node))
-
-    def join(self, a: Tensor, b: Tensor, node: fx.Node) -> Tensor:
-        """Elementwise meeting; broadcasting decides which labels it binds."""
-        shape = list(np.broadcast_shapes(a.shape, b.shape))
-        for x, y in ((a, b), (b, a)):
-            varying = varying_dims(self.roots(x).expand(shape))
-            free = [dim for dim in varying if size_along(y, dim, len(shape)) == 1]  # y is repeated along these
-            if free and len(free) < len(varying):  # heads x size against a table of one of the two: wait
-                self.deferred.append((x.expand(shape), y, node))
-                return x.expand(shape)
-            if free:  # y has nothing to cut along the dimensions where x varies
-                self.labels.freeze(y, f"{self.where(node)} repeats one channel over all others")
-                return x.expand(shape)
-        a, b = a.expand(shape), b.expand(shape)
-        self.unite(a, b, node)
-        first, second = self.roots(a), self.roots(b)
-        if not stored(first).any():
-            return second
-        if not stored(second).any():
-            return first
-        first, second = without_repeats(first, second)
-        return torch.where(first == 0, second, first).expand(shape)
 
     def unknown(self, node: fx.Node, why: str = "no rule for this operator") -> Any:
         """Assume nothing: every channel that reaches it stays, and its result carries none."""
@@ -198,17 +131,6 @@ class Context:
         for dim in range(self.tensors.tensor(source).dim()):
             self.labels.freeze(self.slots(source, dim), reason)
         return True
-
-
-def _operands(node: fx.Node) -> list[fx.Node]:
-    """Return the operands of a contraction, also those in the list of an einsum."""
-    return [source for source in node.all_input_nodes if isinstance(source.meta.get("val"), Tensor)]
-
-
-def size_along(labels: Tensor, dim: int, rank: int) -> int:
-    """Return the size of `labels` along `dim` of a broadcast shape of `rank` dimensions."""
-    own = dim - (rank - labels.dim())
-    return labels.shape[own] if own >= 0 else 1
 
 
 def tensors_in(value: Any) -> Iterable[Tensor]:

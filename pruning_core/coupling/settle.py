@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruning_core.coupling.context import Context, Grouped, size_along, tensors_in
+from pruning_core.coupling.context import Context, Grouped, tensors_in
 from pruning_core.coupling.labels import NO_CHANNEL, Labels, first_of, stored, varying_dims
+from pruning_core.coupling.meetings import size_along
 
 _NOT_A_BOX = "its tensor would not stay rectangular"
 _ROUNDS = 20

@@ -91,3 +91,8 @@ def _sides_with(ctx: "Context", node: fx.Node, position: int) -> bool:
         return False
     foreign, offset = result.dim() - 1 - position, result.dim() - labels.dim()
     return all(dim != foreign and dim >= offset for dim in varying_dims(ctx.roots(result)))
+
+
+def dies_to_zero(ctx: "Context", node: fx.Node) -> bool:
+    """Whether a removed channel is exactly 0 in some operand of a contraction, also in the list of an einsum."""
+    return any(source in ctx.zero_when_dead for source in node.all_input_nodes)

@@ -9,9 +9,12 @@ from torch.fx.node import Argument
 
 from pruning_core.coupling import Coupling
 from pruning_core.layers import operator
+from pruning_core.slimming import positions, sizes
+from pruning_core.slimming.rewrites import REWRITES
 from pruning_core.slimming.sites import Living, Site
-from pruning_core.slimming.sizes import REWRITES
 from pruning_core.slimming.tensors import IntArray, State, graph_module, smaller, stored_lines, stored_tensors
+
+__all__ = ["copied", "positions", "sizes", "slim_graph"]  # sizes and positions fill the table
 
 
 def slim_graph(coupling: Coupling, removed: IntArray, state: State | None = None) -> fx.GraphModule:

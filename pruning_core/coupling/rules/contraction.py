@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, fx
 
 from pruning_core.coupling.labels import compact, no_channels, varying_dims
+from pruning_core.coupling.meetings import join, split_heads, statistic
 from pruning_core.coupling.rules.table import rule
+from pruning_core.coupling.zeros import dies_to_zero
 
 if TYPE_CHECKING:
     from pruning_core.coupling.context import Context
@@ -27,13 +29,13 @@ def contract(ctx: Context, node: fx.Node, equation: str, a: Tensor, b: Tensor, z
     right = _spread(compact(ctx.roots(b)), second, letters)
     summed = [i for i, letter in enumerate(letters) if letter not in out]
     for side, other in ((left, right), (right, left)):
-        ctx.split_heads(node, side, other, summed)
-    joined = compact(ctx.roots(ctx.join(left, right, node)))
+        split_heads(ctx, node, side, other, summed)
+    joined = compact(ctx.roots(join(ctx, left, right, node)))
     result, varying = joined, set(varying_dims(joined))
     for dim in summed:
         result = result.narrow(dim, 0, 1)
     if varying & set(summed):
-        if not (ctx.dies_to_zero(node) if zero is None else zero):
+        if not (dies_to_zero(ctx, node) if zero is None else zero):
             ctx.labels.freeze(joined, f"{ctx.where(node)} sums values that are not zero where a channel is removed")
         result = no_channels(result.shape)
     result = result.permute([letters.index(letter) for letter in out] + summed)
@@ -72,7 +74,7 @@ def matmul(ctx: Context, node: fx.Node, a: Tensor, b: Tensor) -> Any:
 @rule("baddbmm")
 def baddbmm(ctx: Context, node: fx.Node, added: Tensor, a: Tensor, b: Tensor, **kwargs: Any) -> Tensor:
     """A product with something added."""
-    return ctx.join(product(ctx, node, a, b), added, node)
+    return join(ctx, product(ctx, node, a, b), added, node)
 
 
 @rule("einsum", weights=(1,))
@@ -100,7 +102,7 @@ def einsum(ctx: Context, node: fx.Node, equation: str, operands: Sequence[Tensor
 
 def _sum_out(ctx: Context, node: fx.Node, name: str, out: str, x: Tensor) -> Tensor:
     gone = [i for i, letter in enumerate(name) if letter not in out]
-    ctx.statistic(node, x, gone)
+    statistic(ctx, node, x, gone)
     varies = set(gone) & set(varying_dims(ctx.roots(x)))
     result = no_channels(x.shape) if varies else x
     result = result.permute([name.index(letter) for letter in out] + gone)
@@ -134,5 +136,5 @@ def attention(ctx: Context, node: fx.Node, *args: Any, **kwargs: Any) -> Tensor:
     query_zero, key_zero, value_zero = (source in ctx.zero_when_dead for source in node.args[:3])
     scores = product(ctx, node, query, key.transpose(-1, -2), query_zero or key_zero)
     if isinstance(mask, Tensor):
-        scores = ctx.join(scores, mask, node)
+        scores = join(ctx, scores, mask, node)
     return product(ctx, node, scores, value, value_zero)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, fx
 
+from pruning_core.coupling.meetings import join
 from pruning_core.coupling.rules.table import rule
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def elementwise(ctx: Context, node: fx.Node, *args: Any, **kwargs: Any) -> Tenso
     tensors = [argument for argument in (*args, *kwargs.values()) if isinstance(argument, Tensor)]
     result = tensors[0]
     for other in tensors[1:]:
-        result = ctx.join(result, other, node)
+        result = join(ctx, result, other, node)
     return result
 
 
@@ -34,4 +35,4 @@ def elementwise(ctx: Context, node: fx.Node, *args: Any, **kwargs: Any) -> Tenso
 def glu(ctx: Context, node: fx.Node, x: Tensor, dim: int = -1) -> Tensor:
     """One half times the sigmoid of the other: channels go in pairs. Dauphin et al. 2017, arXiv:1612.08083."""
     value, gate = x.chunk(2, dim)
-    return ctx.join(value, gate, node)
+    return join(ctx, value, gate, node)

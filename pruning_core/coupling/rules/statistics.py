@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, fx
 
 from pruning_core.coupling.labels import no_channels, varying_dims
+from pruning_core.coupling.meetings import join, statistic
 from pruning_core.coupling.rules.table import argument, rule
 
 if TYPE_CHECKING:
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 @rule("softmax.int", "_softmax", "log_softmax.int", "_log_softmax", "_safe_softmax")
 def softmax(ctx: Context, node: fx.Node, x: Tensor, dim: int, *args: Any, **kwargs: Any) -> Tensor:
     """A share of all channels: always inseparable."""
-    ctx.statistic(node, x, [dim])
+    statistic(ctx, node, x, [dim])
     return x
 
 
 @rule("cumsum", "cumprod", "logcumsumexp")
 def cumulative(ctx: Context, node: fx.Node, x: Tensor, dim: int, *args: Any, **kwargs: Any) -> Tensor:
     """Each value depends on those before it."""
-    ctx.statistic(node, x, [dim])
+    statistic(ctx, node, x, [dim])
     return x
 
 
@@ -45,7 +46,7 @@ def _reduce(ctx: Context, node: fx.Node, x: Tensor, is_norm: bool) -> Any:
     given = argument(ctx, node, "dim")
     listed = [given] if isinstance(given, int) else list(given or range(x.dim()))
     dims = sorted({int(dim) % x.dim() for dim in listed})
-    ctx.statistic(node, x, dims, is_norm=is_norm)
+    statistic(ctx, node, x, dims, is_norm=is_norm)
     result = x
     for dim in reversed(dims):
         result = result.narrow(dim, 0, 1) if len(ctx.shape(node)) == x.dim() else result.select(dim, 0)
@@ -57,10 +58,10 @@ def _reduce(ctx: Context, node: fx.Node, x: Tensor, is_norm: bool) -> Any:
 @rule("layer_norm", "native_layer_norm", "rms_norm", "_fused_rms_norm")
 def layer_norm(ctx: Context, node: fx.Node, x: Tensor, shape: Sequence[int], *affine: Any, **kwargs: Any) -> Any:
     """Ba et al. 2016, arXiv:1607.06450; Zhang and Sennrich 2019, arXiv:1910.07467."""
-    ctx.statistic(node, x, range(x.dim() - len(shape), x.dim()), is_norm=True)
+    statistic(ctx, node, x, range(x.dim() - len(shape), x.dim()), is_norm=True)
     for vector in affine:
         if isinstance(vector, Tensor):
-            ctx.join(x, vector, node)
+            join(ctx, x, vector, node)
     value = node.meta["val"]
     return (x, *(no_channels(ctx.shape_of(v)) for v in value[1:])) if isinstance(value, (tuple, list)) else x
 
@@ -77,7 +78,7 @@ def group_norm(ctx: Context, node: fx.Node, x: Tensor, *args: Any, **kwargs: Any
         ctx.boxes.append(boxes)
         ctx.statistics.append((node, x, [1]))
     else:
-        ctx.statistic(node, boxes, range(2, boxes.dim()), is_norm=True, whole=True)
+        statistic(ctx, node, boxes, range(2, boxes.dim()), is_norm=True, whole=True)
     for name in ("weight", "bias"):
         if (vector := argument(ctx, node, name)) is not None:
             ctx.unite(x.movedim(1, -1), vector, node)

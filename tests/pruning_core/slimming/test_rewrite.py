@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from pruning_core.coupling import Options
 from pruning_core.errors import CannotRemove
 from pruning_core.slimming import slim_graph
-from pruning_core.slimming.sizes import REWRITES
+from pruning_core.slimming.rewrites import REWRITES
 from tests.pruning_core.coupling.nets import NETS, Attention, Net, shuffled
 from tests.pruning_core.slimming.equal import (
     THROUGH_NORMS,

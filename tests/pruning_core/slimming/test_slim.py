@@ -9,7 +9,7 @@ from pruning_core.errors import CannotRemove, ExportError, PlanError
 from pruning_core.model import Model
 from pruning_core.onnx_export import largest_difference, to_onnx
 from pruning_core.slimming import TOLERANCE, living_graph, slim
-from pruning_core.slimming.sizes import REWRITES
+from pruning_core.slimming.rewrites import REWRITES
 from pruning_core.slimming.tensors import state_of
 from tests.pruning_core.coupling.nets import NETS, Net
 from tests.pruning_core.slimming.equal import THROUGH_NORMS, batches_of, coupled, groups_of

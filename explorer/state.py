@@ -1,10 +1,7 @@
 """The only file that knows the session exists: one frozen state, its history, its link, and the session's workbench."""
 
-import base64
-import json
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -14,28 +11,13 @@ import pruning_core as pc
 import sample_models
 from explorer import resources
 from explorer.settings import SETTINGS
+from explorer.snapshot import ExplorerState, from_link, to_link
 from pruning_core.plan import Plan
 
-LINK_VERSION = 1
+__all__ = ["ExplorerState", "from_link", "to_link"]
+
 HISTORY = 100
 _STATE, _BENCH = "explorer_state", "explorer_workbench"
-
-
-@dataclass(frozen=True)
-class ExplorerState:
-    """What the user sees and chose; model objects are not state, `resources` resolves the names."""
-
-    model: str | None = None
-    data: str | None = None
-    plan: Plan = field(default_factory=Plan)
-    past: tuple[Plan, ...] = ()
-    future: tuple[Plan, ...] = ()
-    layer: str | None = None
-    tolerance: float = 1.0  # points
-    tab: str = "Weights"
-    push: int = 0  # grows whenever Python changed what components show
-    notice: str = ""  # one sentence about what was refused
-    view: Mapping[str, Any] = field(default_factory=dict)  # options of single views
 
 
 def current() -> ExplorerState:
@@ -170,55 +152,6 @@ def write_link() -> None:
     """Put the state into the address, so that a reload or another person sees the same."""
     if current().model:
         st.query_params["s"] = to_link(current())
-
-
-def to_link(state: ExplorerState) -> str:
-    """Return the state as text for an address."""
-    plan = state.plan.model_dump(mode="json", exclude_defaults=True)
-    document = {
-        "v": LINK_VERSION,
-        "model": state.model,
-        "data": state.data,
-        "plan": plan,
-        "layer": state.layer,
-        "tolerance": state.tolerance,
-    }
-    return base64.urlsafe_b64encode(zlib.compress(json.dumps(document).encode(), 9)).decode().rstrip("=")
-
-
-def from_link(text: str) -> ExplorerState:
-    """Read `to_link`; anything else gives the start state with a notice."""
-    try:
-        padded = text + "=" * (-len(text) % 4)
-        unpacker = zlib.decompressobj()
-        raw = unpacker.decompress(base64.urlsafe_b64decode(padded), 1 << 20)
-        document = json.loads(raw)
-        if document["v"] != LINK_VERSION:
-            raise ValueError("another version")
-        plan = Plan.from_json(json.dumps({"version": 1} | document["plan"]))
-        return ExplorerState(
-            model=_name(document["model"]),
-            data=_name(document["data"]),
-            plan=plan,
-            layer=_name(document["layer"]),
-            tolerance=_tolerance(document["tolerance"]),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError, zlib.error, pc.PruningError):
-        return ExplorerState(notice="The link could not be read, so this is a fresh start.")
-
-
-def _name(value: Any) -> str | None:
-    if not isinstance(value, str | None):
-        raise TypeError("a name is text")
-    (value or "").encode()  # a lone surrogate is a ValueError here, and a crash wherever it would be shown
-    return value or None
-
-
-def _tolerance(value: Any) -> float:
-    points = float(value)
-    if not 0 < points <= 100:
-        raise ValueError("a tolerance lies between 0 and 100 points")
-    return points
 
 
 def _from_link() -> ExplorerState:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from explorer.present import fit_found as found
 from explorer.present import thresholds
 from explorer.state import ExplorerState, to_link
 from pruning_core.allocation import COSTS, Allocation, Budget, Comparison
-from pruning_core.errors import PlanError
+from pruning_core.errors import Cancelled, PlanError
 from pruning_core.metrics import Measurement
 from pruning_core.plan import LayerPlan, Plan
 from pruning_core.sensitivity import Request
@@ -227,7 +228,7 @@ def test_a_limit_out_of_reach_fails_in_one_sentence_and_a_stopped_fit_keeps_its_
     assert "no plan on the measured levels has at most 266 parameters" in job.error
     stopped = jobs.Job("key", "title")
     stopped.cancel()
-    with pytest.raises(pc.errors.Cancelled):
+    with pytest.raises(Cancelled):
         fit_work._sweep(stopped, LENET, MNIST, (Request(samples=SAMPLES, criterion="l2", layers=("fc3",)),))
 
 
@@ -433,3 +434,46 @@ def test_without_data_only_a_threshold_works() -> None:
     assert not app.exception
     app.button(key="fit_use_threshold").click().run()
     assert {w.sparsity for w in state_of(app).plan.layers.values()} == {0.5}
+
+
+def test_a_fit_is_there_after_a_reload_and_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, waiting = Event(), Event()
+
+    def slow(job: jobs.Job, *_: Any) -> None:
+        job.progress = fit_work.Step("Measuring fc1 alone, 3 of 33 cells", 0.25, 8.0)
+        begun.set()
+        while not job.cancelled():
+            waiting.wait(0.01)
+        raise Cancelled("the fit was stopped")
+
+    monkeypatch.setattr(fit_work, "_sweep", slow)
+    app = opened("Limit")
+    app.button(key="fit_start_limit").click().run()
+    assert begun.wait(10)
+    again = opened("Limit")  # a new session, as after a reload
+    assert again.button(key="fit_start_limit").disabled
+    again.button(key="fit_cancel_limit").click().run()
+    job = fit_work.newest("limit", LENET, MNIST)
+    assert job is not None
+    assert job._future is not None
+    job._future.result(10)
+    assert job.state == "stopped"
+    again.run()
+    assert not again.exception
+    assert "Stopped. The cells that were measured are kept." in words_of(again)
+    assert not again.button(key="fit_start_limit").disabled
+
+
+def test_layers_keep_their_ways_and_what_stays_when_a_plan_is_used(bench: pc.Workbench) -> None:
+    plan = Plan().with_layers(
+        {"fc1": {"sparsity": 0.25}, "fc2": {"granularity": "row", "criterion": "l2"}, "fc3": {"locked": True}}
+    )
+    terms = present.terms(replace(lenet(), plan=plan), {"fc1": {"stays": True}}, 0.0, SAMPLES)
+    job = fitted(bench, Asked("limit", terms, Budget("params", 0.7)))
+    assert job.state == "done", job.error
+    fit = job.result.allocation.plan
+    assert fit.layer("fc1") == plan.layer("fc1")
+    assert fit.layer("fc3") == plan.layer("fc3")
+    assert (fit.layer("fc2").granularity, fit.layer("fc2").criterion) == ("row", "l2")
+    assert fit.layer("fc2").sparsity > 0
+    assert found.is_current(job, replace(lenet(), plan=fit))

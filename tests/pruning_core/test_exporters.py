@@ -54,6 +54,7 @@ FILES = {
 }
 
 
+@cache
 def tiny_model(name: str = "tiny") -> Model:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 6))
@@ -279,30 +280,53 @@ def test_the_snippet_repeats_the_numbers(tmp_path: Path, monkeypatch: pytest.Mon
 # The loader
 
 
-def run_elsewhere(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+def run_elsewhere(folder: Path, code: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run Python in `folder`, isolated: neither this project nor the working folder is on the path."""
-    return subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-I", "-c", code, *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 LOAD = """
-import importlib.util, safetensors.torch, sys, numpy, torch
-spec = importlib.util.spec_from_file_location("load_pruned", "load_pruned.py")
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-model = module.load()
-assert not model.training
-safetensors.torch.save_file(model.state_dict(), "again.safetensors")
-with torch.inference_mode():
-    numpy.save("logits.npy", model(torch.from_numpy(numpy.load("inputs.npy"))).numpy())
-assert not [name for name in sys.modules if name.split(".")[0] in ("pruning_core", "sample_models")]
+import importlib.util, json, os, safetensors.torch, sys, traceback, numpy, torch
+
+def load():
+    spec = importlib.util.spec_from_file_location("load_pruned", "load_pruned.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    model = module.load()
+    assert not model.training
+    safetensors.torch.save_file(model.state_dict(), "again.safetensors")
+    with torch.inference_mode():
+        numpy.save("logits.npy", model(torch.from_numpy(numpy.load("inputs.npy"))).numpy())
+    assert not [name for name in sys.modules if name.split(".")[0] in ("pruning_core", "sample_models")]
+
+ends = {}
+for folder in sys.argv[1:]:
+    os.chdir(folder)
+    try:
+        load()
+        ends[folder] = ""
+    except BaseException:
+        ends[folder] = traceback.format_exc()
+print(json.dumps(ends))
 """
 
 
-def check_loads_elsewhere(model: Model, plan: Plan, inputs: Tensor, folder: Path) -> None:
+def loaded_elsewhere(*folders: Path) -> list[str]:
+    """How the loaders of the folders end in one other process, "" or a traceback."""
+    done = run_elsewhere(folders[0], LOAD, *map(str, folders))
+    assert done.returncode == 0, done.stderr
+    ends = json.loads(done.stdout)
+    return [ends[str(folder)] for folder in folders]
+
+
+def for_elsewhere(model: Model, plan: Plan, inputs: Tensor, folder: Path) -> Path:
     export(model, plan, folder, formats=["safetensors", "load_script"])
     np.save(folder / "inputs.npy", inputs.numpy())
-    done = run_elsewhere(folder, LOAD)
-    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def assert_same(model: Model, plan: Plan, inputs: Tensor, folder: Path) -> None:
     masked = apply(plan, model)
     again = load_file(folder / "again.safetensors")
     assert set(again) == set(masked.state_dict())
@@ -313,10 +337,31 @@ def check_loads_elsewhere(model: Model, plan: Plan, inputs: Tensor, folder: Path
     assert np.allclose(np.load(folder / "logits.npy"), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
-def test_the_loader_gives_equal_logits_in_an_empty_folder(tmp_path: Path) -> None:
-    model = load_model("lenet_300_100")
-    plan, _ = uniform_plan(model, LayerPlan(sparsity=0.7))
-    check_loads_elsewhere(model, plan, load_data("mnist").test.batch(slice(0, 64)), tmp_path)
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]]:
+    """Folder and end of the loaders of several exports, by name; all in one process, which takes seconds to start."""
+    lenet, tiny, images = load_model("lenet_300_100"), tiny_model(), torch.zeros(1, 2, 4)
+    folders = {name: tmp_path_factory.mktemp("elsewhere") for name in ("lenet", "other weights", "other net", "code")}
+    for_elsewhere(lenet, *lenet_case(), folders["lenet"])
+    for_elsewhere(tiny, half(tiny), images, folders["other weights"])
+    export(tiny, plan_for(tiny).with_layer("1", sparsity=0.25), folders["other weights"], formats=["safetensors"])
+    larger = replace(tiny, architecture=Architecture(SOURCE, "nn.Sequential(*tiny(16), nn.Linear(6, 6))"))
+    for_elsewhere(larger, half(larger), images, folders["other net"])
+    named = tiny_model("tiny\nraise SystemExit(3)  #")
+    for_elsewhere(named, half(named), images, folders["code"])
+    said = loaded_elsewhere(*folders.values())
+    return {name: (folder, end) for (name, folder), end in zip(folders.items(), said, strict=True)}
+
+
+def lenet_case() -> tuple[Plan, Tensor]:
+    plan, _ = uniform_plan(load_model("lenet_300_100"), LayerPlan(sparsity=0.7))
+    return plan, load_data("mnist").test.batch(slice(0, 64))
+
+
+def test_the_loader_gives_equal_logits_in_an_empty_folder(ends: dict[str, tuple[Path, str]]) -> None:
+    folder, end = ends["lenet"]
+    assert end == ""
+    assert_same(load_model("lenet_300_100"), *lenet_case(), folder)
 
 
 @pytest.mark.slow
@@ -325,8 +370,9 @@ def test_the_loader_of_a_torchvision_model(tmp_path: Path) -> None:
     module = models.squeezenet1_1(weights=None)
     architecture = Architecture("import torchvision", "torchvision.models.squeezenet1_1(weights=None)")
     model = Model("squeezenet", module, (torch.zeros(1, 3, 64, 64),), architecture=architecture)
-    plan = plan_for(model).with_layer(model.graph.layers[0].name, sparsity=0.5)
-    check_loads_elsewhere(model, plan, torch.randn(2, 3, 64, 64), tmp_path)
+    case = plan_for(model).with_layer(model.graph.layers[0].name, sparsity=0.5), torch.randn(2, 3, 64, 64)
+    assert loaded_elsewhere(for_elsewhere(model, *case, tmp_path)) == [""]
+    assert_same(model, *case, tmp_path)
     assert "Needs torch, safetensors, torchvision." in (tmp_path / "load_pruned.py").read_text("utf-8")
 
 
@@ -337,30 +383,16 @@ def test_the_loader_runs_as_a_program_and_lists_the_tensors(exported: Path) -> N
     assert len(done.stdout.splitlines()) == 4
 
 
-def test_the_loader_refuses_weights_of_another_export(exported: Path, tmp_path: Path) -> None:
-    model = tiny_model()
-    export(model, half(model), tmp_path, formats=["load_script"])
-    other = plan_for(model).with_layer("1", sparsity=0.25)
-    export(model, other, tmp_path, formats=["safetensors"])
-    done = run_elsewhere(tmp_path, LOAD)
-    assert done.returncode != 0
-    assert "32 zeros in the weights, not 64 as exported" in done.stderr
+def test_the_loader_refuses_weights_of_another_export(ends: dict[str, tuple[Path, str]]) -> None:
+    assert "32 zeros in the weights, not 64 as exported" in ends["other weights"][1]
 
 
-def test_the_loader_refuses_an_architecture_of_other_tensors(tmp_path: Path) -> None:
-    architecture = Architecture(SOURCE, "nn.Sequential(*tiny(16), nn.Linear(6, 6))")
-    model = replace(tiny_model(), architecture=architecture)
-    export(model, half(model), tmp_path, formats=["safetensors", "load_script"])
-    done = run_elsewhere(tmp_path, LOAD)
-    assert done.returncode != 0
-    assert 'Missing key(s) in state_dict: "4.weight", "4.bias"' in done.stderr
+def test_the_loader_refuses_an_architecture_of_other_tensors(ends: dict[str, tuple[Path, str]]) -> None:
+    assert 'Missing key(s) in state_dict: "4.weight", "4.bias"' in ends["other net"][1]
 
 
-def test_a_name_cannot_become_code(tmp_path: Path) -> None:
-    model = tiny_model("tiny\nraise SystemExit(3)  #")
-    export(model, half(model), tmp_path, formats=["safetensors", "load_script"])
-    np.save(tmp_path / "inputs.npy", np.zeros((1, 2, 4), np.float32))
-    assert run_elsewhere(tmp_path, LOAD).returncode == 0
+def test_a_name_cannot_become_code(ends: dict[str, tuple[Path, str]]) -> None:
+    assert ends["code"][1] == ""
 
 
 def test_source_with_a_load_of_its_own_is_refused(tmp_path: Path) -> None:
@@ -384,11 +416,6 @@ def scrambled(module: nn.Module) -> nn.Module:
     return module
 
 
-def sample(name: str) -> Model:
-    torch.manual_seed(0)
-    return Model(name, scrambled(sample_models.build(name)), (torch.zeros(1, 1, 28, 28),))
-
-
 def mobilenet_v2() -> Model:
     torch.manual_seed(0)
     return Model("mobilenet_v2", scrambled(models.mobilenet_v2(weights=None)), (torch.zeros(1, 3, 64, 64),))
@@ -401,7 +428,7 @@ def transposed() -> Model:
 
 
 CASES: dict[str, Callable[[], Model]] = {
-    **{name: (lambda name=name: sample(name)) for name in sample_models.SAMPLES},  # type: ignore[misc]
+    **{name: (lambda name=name: load_model(name)) for name in sample_models.SAMPLES},  # type: ignore[misc]
     "transposed": transposed,
     "mobilenet_v2": mobilenet_v2,
 }

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 import pruning_core as pc
-from explorer import jobs, state, work
+from explorer import export_work, jobs, state
 from explorer.figures import words
 from explorer.present import exports as present
 from pruning_core.exporters import EXPORTERS
@@ -18,7 +18,7 @@ MIME = {".json": "application/json", ".html": "text/html", ".py": "text/x-python
 def files() -> None:
     """Draw the button that makes the files, its progress, and the downloads."""
     app = state.current()
-    job = work.export_job(app.model, app.data, app.plan)
+    job = export_work.export_job(app.model, app.data, app.plan)
     if job is None:
         st.caption(
             "Writes the files, measures the pruned model once on test data, and checks the ONNX file against torch."
@@ -36,7 +36,7 @@ def files() -> None:
 
 def _make() -> None:
     app = state.current()
-    work.start_export(app.model or "", app.data, app.plan)
+    export_work.start_export(app.model or "", app.data, app.plan)
 
 
 def _waiting(job_id: str) -> None:
@@ -47,7 +47,7 @@ def _waiting(job_id: str) -> None:
     st.progress(share, text="Waiting for its turn" if job and job.state == "waiting" else "Measuring and writing")
 
 
-def _downloads(result: work.Exported) -> None:
+def _downloads(result: export_work.Exported) -> None:
     st.markdown(_certificate(result))
     for path in result.files:
         button, caption = st.columns([190, 440], vertical_alignment="center", gap="small")
@@ -71,7 +71,7 @@ def _what(path: Path) -> str:
     return doc.removeprefix("Write ").rstrip(".")
 
 
-def _certificate(result: work.Exported) -> str:
+def _certificate(result: export_work.Exported) -> str:
     """Say in two sentences what was measured and how equal the files are."""
     report: dict[str, Any] = result.report
     parts = []

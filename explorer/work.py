@@ -1,22 +1,17 @@
-"""The jobs of this app: sweeps, latency, exports; and the curves that sweeps have found so far.
+"""The jobs of this app: sweeps and latency; and the curves that sweeps have found so far.
 
 Latency runs in the same queue as sweeps, so it is never measured beside one.
 """
 
-import json
-import tempfile
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import RLock
-from typing import Any
 
 from torch import nn
 
 from explorer import jobs, resources
 from explorer.jobs import Job
-from pruning_core import Pruned, Reference, Report, Request, measure, prune, sweep
-from pruning_core.exporters import export, onnx_bytes
+from pruning_core import Request, prune, sweep
 from pruning_core.latency import Latency
 from pruning_core.measure import latency_of
 from pruning_core.plan import Plan
@@ -135,58 +130,3 @@ def latency_job(model: str | None, data: str | None, plan: Plan) -> Job | None:
 def _latency_key(model: str | None, data: str | None, plan: Plan) -> Hashable:
     wishes = sorted((n, w.model_dump_json(exclude={"locked"})) for n, w in plan.layers.items() if w.sparsity > 0)
     return ("latency", model, data, plan.scope, plan.channel_multiple, plan.through_norms, plan.heads, tuple(wishes))
-
-
-@dataclass(frozen=True)
-class Exported:
-    """Files of one export and their report."""
-
-    files: tuple[Path, ...]
-    report: dict[str, Any]
-
-
-def start_export(model: str, data: str | None, plan: Plan) -> Job:
-    """Write all files of a plan to a private folder, measured on the test split."""
-
-    def work(job: Job) -> Exported:
-        reference = resources.reference(model, data)
-        dataset = reference.dataset
-        test, calibration = (dataset.test, dataset.calibration) if dataset else (None, None)
-        pruned = prune(reference.model, plan, ranking=reference.ranking, data=test)
-        report = _report(job, reference, plan, pruned) if dataset else None
-        folder = Path(tempfile.mkdtemp(prefix="pruning-explorer-"))
-        notes: dict[str, Any] = {"calibration": calibration, "report": report, "pruned": pruned}
-        files = export(reference.model, plan, folder, test, **notes)
-        written = next((path for path in files if path.name == "report.json"), None)
-        return Exported(tuple(files), json.loads(written.read_text("utf-8")) if written else {})
-
-    return jobs.start(_export_key(model, data, plan), f"Export of {model}", work)
-
-
-def _report(job: Job, reference: Reference, plan: Plan, pruned: Pruned) -> Report:
-    """Measure the plan on test data, once, with latency; nothing else runs in this queue."""
-
-    def note(done: int, total: int) -> None:
-        job.progress = done / total
-
-    model, dataset = reference.model, reference.dataset
-    return measure(
-        model,
-        dataset.test,  # type: ignore[union-attr]
-        plan,
-        latency=True,
-        pruned=pruned,
-        calibration=dataset.calibration,  # type: ignore[union-attr]
-        onnx=onnx_bytes(model, pruned),
-        progress=note,
-        cancelled=job.cancelled,
-    )
-
-
-def export_job(model: str | None, data: str | None, plan: Plan) -> Job | None:
-    """Return the newest export of this plan."""
-    return jobs.newest(_export_key(model, data, plan))
-
-
-def _export_key(model: str | None, data: str | None, plan: Plan) -> Hashable:
-    return ("export", model, data, plan.to_json())

@@ -1,13 +1,16 @@
 """Background work: the queue, sharing, cancelling, failing; and the cells that sweeps leave behind."""
 
+import gc
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
 
-from explorer import jobs, resources, work
+from explorer import export_work, jobs, resources, work
 from explorer.jobs import Job
 from pruning_core import PruningError, Request
 from pruning_core.plan import LayerPlan, Plan
@@ -269,3 +272,24 @@ def test_latency_waits_for_a_sweep() -> None:
     assert work.latency_job(LENET, "mnist", Plan()) is job
     job.cancel()
     gate.open.set()
+
+
+def test_the_files_of_an_export_go_with_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = finished(export_work.start_export(LENET, None, Plan(layers={"fc1": LayerPlan(sparsity=0.5)})))
+    folder = job.result.files[0].parent
+    assert {"plan.json", "model.onnx"} <= {path.name for path in folder.iterdir()}
+    jobs._jobs.clear()
+    del job
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_a_failed_export_leaves_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuses(*_: Any, **__: Any) -> None:
+        raise PruningError("the disk is full")
+
+    monkeypatch.setattr(export_work, "export", refuses)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    job = finished(export_work.start_export(LENET, None, Plan()))
+    assert (job.state, job.error) == ("failed", "the disk is full")
+    assert list(tmp_path.iterdir()) == []

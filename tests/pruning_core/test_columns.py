@@ -1,6 +1,7 @@
 """Norms and Gram matrices of a layer's inputs: those of the unfolded columns, whatever the stride and the groups."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from pruning_core.data import EvalData
 from pruning_core.errors import CriterionError
+from pruning_core.graph import ModelGraph
 from pruning_core.statistics import collect
 from tests.pruning_core.toys import data_of, traced
 
@@ -23,11 +25,28 @@ CONVOLUTIONS: dict[str, Callable[[], nn.Conv2d]] = {
 }
 
 
+@cache
+def convolution(name: str) -> tuple[nn.Conv2d, ModelGraph]:
+    conv = CONVOLUTIONS[name]()
+    return conv, traced(conv, 4, 7, 8)
+
+
+@cache
+def linear(shape: tuple[int, ...]) -> ModelGraph:
+    return traced(nn.Linear(5, 2), *shape)
+
+
+@cache
+def both_ways() -> tuple["TwoWays", ModelGraph]:
+    module = TwoWays()
+    return module, traced(module, 5)
+
+
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_input_norms_of_a_convolution_are_those_of_the_unfolded_columns(name: str) -> None:
-    conv = CONVOLUTIONS[name]()
+    conv, graph = convolution(name)
     data = data_of(4, 7, 8, targets=False)
-    norm = collect(traced(conv, 4, 7, 8), data, {"input_norm"}, batch_size=5)["weight"].input_norm
+    norm = collect(graph, data, {"input_norm"}, batch_size=5)["weight"].input_norm
     columns = F.unfold(data.batch(slice(None)), conv.kernel_size, conv.dilation, conv.padding, conv.stride)
     by_channel = columns.transpose(0, 1).flatten(1).norm(dim=1).reshape(conv.groups, -1, *conv.kernel_size)
     expected = by_channel.repeat_interleave(conv.out_channels // conv.groups if conv.groups > 1 else 1, 0)
@@ -60,7 +79,7 @@ def test_input_norms_of_a_transposed_convolution_are_those_of_its_channels() -> 
 @pytest.mark.parametrize("shape", [(5,), (7, 5), (2, 3, 5)], ids=str)
 def test_input_norms_of_a_linear_layer_run_over_all_other_axes(shape: tuple[int, ...]) -> None:
     data = data_of(*shape, targets=False)
-    norm = collect(traced(nn.Linear(5, 2), *shape), data, {"input_norm"}, batch_size=4)["weight"].known("input_norm")
+    norm = collect(linear(shape), data, {"input_norm"}, batch_size=4)["weight"].known("input_norm")
     torch.testing.assert_close(norm, data.batch(slice(None)).reshape(-1, 5).norm(dim=0)[None])
 
 
@@ -76,16 +95,15 @@ class TwoWays(nn.Module):
 
 
 def test_input_norms_of_a_weight_used_both_ways_count_what_each_weight_meets() -> None:
-    module, data = TwoWays(), data_of(5, targets=False)
-    norm = collect(traced(module, 5), data, {"input_norm"})["w"].known("input_norm")
+    (module, graph), data = both_ways(), data_of(5, targets=False)
+    norm = collect(graph, data, {"input_norm"})["w"].known("input_norm")
     x = data.batch(slice(None))
     forth, back = x.square().sum(0), F.linear(x, module.w.detach()).square().sum(0)
     torch.testing.assert_close(norm, (back[:, None] + forth).sqrt())
 
 
-def gram_of(module: nn.Module, data: EvalData, name: str = "weight") -> Tensor:
-    shape = data.inputs.shape[1:]
-    return collect(traced(module, *shape), data, {"inputs_gram"}, batch_size=5)[name].known("inputs_gram")
+def gram_of(graph: ModelGraph, data: EvalData) -> Tensor:
+    return collect(graph, data, {"inputs_gram"}, batch_size=5)["weight"].known("inputs_gram")
 
 
 @pytest.mark.parametrize("chunk", [1 << 24, 100], ids=["at once", "in chunks"])
@@ -94,10 +112,10 @@ def test_gram_matrices_of_a_convolution_are_those_of_the_unfolded_columns(
     name: str, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pruning_core.columns.CHUNK", chunk)
-    conv, data = CONVOLUTIONS[name](), data_of(4, 7, 8, targets=False)
+    (conv, graph), data = convolution(name), data_of(4, 7, 8, targets=False)
     columns = F.unfold(data.batch(slice(None)), conv.kernel_size, conv.dilation, conv.padding, conv.stride)
     grouped = columns.transpose(0, 1).flatten(1).reshape(conv.groups, -1, columns.shape[0] * columns.shape[2]).double()
-    gram = gram_of(conv, data)
+    gram = gram_of(graph, data)
     assert gram.dtype == torch.float64
     torch.testing.assert_close(gram, grouped @ grouped.transpose(1, 2) / len(data), rtol=1e-4, atol=1e-5)
 
@@ -106,7 +124,7 @@ def test_gram_matrices_of_a_convolution_are_those_of_the_unfolded_columns(
 def test_gram_matrices_of_a_linear_layer_run_over_all_other_axes(shape: tuple[int, ...]) -> None:
     data = data_of(*shape, targets=False)
     rows = data.batch(slice(None)).reshape(-1, 5).double()
-    torch.testing.assert_close(gram_of(nn.Linear(5, 2), data), (rows.T @ rows / len(data))[None], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(gram_of(linear(shape), data), (rows.T @ rows / len(data))[None], rtol=1e-4, atol=1e-5)
 
 
 GRAMS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -125,7 +143,8 @@ def test_the_gram_matrix_gives_the_energy_of_every_output(name: str) -> None:
     build, shape = GRAMS[name]
     module, data = build(), data_of(*shape, targets=False)
     torch.nn.init.zeros_(module.bias)
-    graph, gram = traced(module, *shape), gram_of(module, data)
+    graph = traced(module, *shape)
+    gram = gram_of(graph, data)
     with torch.no_grad():
         energy = module(data.batch(slice(None))).transpose(0, 1).flatten(1).square().sum(1) / len(data)
     rows = graph.weight("weight").double().reshape(len(gram), -1, gram.shape[1])
@@ -133,7 +152,7 @@ def test_the_gram_matrix_gives_the_energy_of_every_output(name: str) -> None:
 
 
 def test_a_weight_used_both_ways_has_no_gram_matrix_and_says_so() -> None:
-    stats = collect(traced(TwoWays(), 5), data_of(5, targets=False), {"inputs_gram"})["w"]
+    stats = collect(both_ways()[1], data_of(5, targets=False), {"inputs_gram"})["w"]
     with pytest.raises(CriterionError, match=r"^inputs_gram needs a weight that is used one way; this one is "):
         stats.known("inputs_gram")
 

@@ -1,7 +1,6 @@
 """The graph: MACs against torch's own counter, layers found by operator whatever the module's class, refusals."""
 
 from collections.abc import Callable
-from functools import cache
 
 import pytest
 import torch
@@ -12,13 +11,13 @@ from torchvision import models, ops
 import sample_models
 from pruning_core.errors import ModelError, UnknownName
 from pruning_core.graph import ModelGraph, trace
+from pruning_core.loaders import load_model
 from tests.pruning_core.toys import Product, flops_of_torch, traced
 
 
-@cache
 def sample_graph(name: str) -> tuple[nn.Module, ModelGraph]:
-    module = sample_models.build(name).eval()
-    return module, traced(module, 1, 28, 28)
+    model = load_model(name)
+    return model.module, model.graph
 
 
 @pytest.mark.parametrize("name", sample_models.SAMPLES)

@@ -1,6 +1,7 @@
 """Every weight file is the one that was recorded, and is as accurate as recorded."""
 
 import hashlib
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -24,10 +25,21 @@ def test_every_sample_has_a_floor_and_every_weight_file_a_sample():
     assert set(FLOORS) == set(SAMPLES) == {path.stem for path in WEIGHTS_DIR.glob("*.safetensors")}
 
 
+def split_of(sample_name: str, part: slice) -> Split:
+    arrays = load_arrays(SAMPLES[sample_name].dataset)
+    return Split(torch.from_numpy(arrays["x_test"][part]), torch.from_numpy(arrays["y_test"][part]).long())
+
+
+def test_accuracy_on_some_test_images_is_within_chance_of_the_recorded_one(sample_name):
+    sample, n = SAMPLES[sample_name], 1000
+    measured = accuracy(load(sample_name), split_of(sample_name, slice(n)), DATASETS[sample.dataset])
+    standard_error = math.sqrt(sample.test_accuracy * (1 - sample.test_accuracy) / n)
+    assert measured == pytest.approx(sample.test_accuracy, abs=4 * standard_error)
+
+
+@pytest.mark.slow
 def test_accuracy_on_all_test_images(sample_name):
-    sample = SAMPLES[sample_name]
-    arrays = load_arrays(sample.dataset)
-    test = Split(torch.from_numpy(arrays["x_test"]), torch.from_numpy(arrays["y_test"]).long())
+    sample, test = SAMPLES[sample_name], split_of(sample_name, slice(None))
     assert len(test) == 10_000
     halves = [Split(test.images[part::2], test.labels[part::2]) for part in (0, 1)]  # one for each core
     model, data = load(sample_name), DATASETS[sample.dataset]

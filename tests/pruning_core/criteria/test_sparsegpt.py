@@ -78,6 +78,34 @@ def test_where_a_row_loses_one_weight_the_repair_is_no_worse_than_the_plain_mask
     assert costs[0] <= costs[1] + 1e-9
 
 
+def test_over_many_problems_the_repair_leaves_less_than_the_plain_mask() -> None:
+    """One problem alone may go the other way, as seed 122261 does; in sum a quarter of the error goes."""
+    problems = [problem(out, d, seed) for seed in range(8) for out in (1, 4) for d in (5, 10, 20)]
+    repaired = sum(error(weight, solve(weight, mask, gram), x) for weight, mask, x, gram in problems)
+    plain = sum(error(weight, weight * mask, x) for weight, mask, x, _ in problems)
+    assert repaired < 0.8 * plain
+    weight, mask, x, gram = problem(1, 10, 122261)
+    assert error(weight, solve(weight, mask, gram), x) > error(weight, weight * mask, x)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10**6), d=st.integers(2, 12), data=st.data())
+def test_one_weight_that_goes_is_made_up_for_by_least_squares_over_the_columns_after_it(
+    seed: int, d: int, data: st.DataObject
+) -> None:
+    """So the first column that goes is repaired as least squares over the whole row would, the last not at all."""
+    weight, _, _, gram = problem(1, d, seed)
+    gone = data.draw(st.integers(0, d - 1))
+    hessian = gram[0] + 0.01 * gram[0].diagonal().mean() * torch.eye(d)
+    after = slice(gone + 1, d)
+    best = weight.clone()
+    best[0, gone] = 0
+    best[0, after] += torch.linalg.solve(hessian[after, after], hessian[after, gone] * weight[0, gone])
+    changed = solve(weight, torch.arange(d)[None] != gone, gram)
+    torch.testing.assert_close(changed, best)
+    assert torch.equal(changed[0, :gone], weight[0, :gone])
+
+
 def test_groups_are_repaired_apart() -> None:
     weight, mask, _, gram = problem(6, 4, groups=2)
     both = solve(weight, mask, gram)

@@ -111,6 +111,10 @@ class Dataset:
         """Return the same examples prepared differently."""
         return self._with(preprocessing=preprocessing)
 
+    def without_channel(self) -> "Dataset":
+        """Return the same examples without their first dimension, which must have one entry."""
+        return replace(self, splits={n: replace(data, inputs=data.inputs[:, 0]) for n, data in self.splits.items()})
+
     def as_tokens(self) -> "Dataset":
         """Return the same examples as numbers of words, which stay whole."""
         return self._with(tokens=True)

@@ -51,8 +51,17 @@ class ModelGraph:
             for other in self.not_prunable:
                 if other.name == name:
                     raise UnknownName(f"'{name}' cannot be pruned: {other.why}")
+            if owner := self._owner_of(name):
+                raise UnknownName(f"'{name}' has the weight of '{owner}' and is pruned with it; name '{owner}' instead")
             raise UnknownName(f"the model has no prunable layer '{name}'; {suggestion(name, self.by_name)}")
         return self.by_name[name]
+
+    def _owner_of(self, name: str) -> str | None:
+        """Return the layer that a tied weight, called by another of its names, is pruned as."""
+        tensors = dict(self.module.named_parameters(remove_duplicate=False))
+        tied = tensors.get(f"{name}.weight", tensors.get(name))
+        owners = (layer.name for layer in self.layers if tied is tensors[layer.parameter])
+        return None if tied is None else next(owners, None)
 
     def weight(self, name: str) -> Tensor:
         """Return the weight of layer `name`, (out, in, *kernel); a view where storage allows."""

@@ -67,6 +67,8 @@ def load_data(spec: str, preprocessing: Preprocessing | None = None, model: Mode
     are tokens where `model` reads such.
     """
     dataset = find_data(spec).load(spec)
+    if model is not None and dataset.validation.inputs.shape[1:] == (1, *model.example_inputs[0].shape[1:]):
+        dataset = dataset.without_channel()  # sequences, not pictures of one channel
     if model is not None and not model.example_inputs[0].is_floating_point():
         dataset = dataset.as_tokens()
     if preprocessing is None and model is not None:

@@ -216,6 +216,13 @@ def test_raw_pixels_are_prepared_as_the_model_was_trained(
     assert load_data(path).test.preprocessing == Preprocessing()
 
 
+def test_sequences_get_no_channel_where_the_model_takes_none(tmp_path: Path) -> None:
+    path = archive(tmp_path, x=X)
+    assert load_data(path).test.inputs.shape == (3, 1, 4, 4)
+    sequences = Model("sequences", nn.Linear(4, 2), (torch.zeros(2, 4, 4),))
+    assert np.array_equal(load_data(path, model=sequences).test.inputs, X)
+
+
 def test_whole_numbers_are_tokens_where_the_model_reads_such(tmp_path: Path) -> None:
     words = Model("words", nn.Embedding(9, 4), (torch.zeros(2, 3, dtype=torch.long),))
     path = archive(tmp_path, x=np.array([[0, 8, 1]]))

@@ -146,7 +146,10 @@ CASES = {
         scope="model",
     ),
     "channels that are the answers": Case(
-        "mlp", {"2": {"sparsity": 0.5, **CHANNELS}}, "E111", "2: none of its outputs can go: they reach the model output"
+        "mlp",
+        {"2": {"sparsity": 0.5, **CHANNELS}},
+        "E111",
+        "2: none of its outputs can go: they reach the model output",
     ),
     "heads where there are none": Case(
         "mlp", {"0": {"sparsity": 0.5, **HEADS}}, "E111", "0: its outputs are no attention heads; output_channel fits"

@@ -62,6 +62,10 @@ Heads = Literal["head", "dimension"]
 MULTIPLE_HELP = "Rows of channels keep a multiple of M, rounded up. [default: 1]"
 NORMS_HELP = "Let layer, group and RMS norms lose channels: their statistics are of those that stay."
 HEADS_HELP = "Attention loses whole heads, or the same dimensions inside all of them. [default: head]"
+ChannelMultiple = Annotated[int, typer.Option(metavar="M", min=1, help=MULTIPLE_HELP, show_default=False)]
+ThroughNorms = Annotated[bool, typer.Option("--through-norms", help=NORMS_HELP)]
+HeadsOption = Annotated[Heads, typer.Option(help=HEADS_HELP, show_default=False)]
+WithLatency = Annotated[bool, typer.Option("--latency", help="Measure how long one example takes, too.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--setting", metavar="NAME=VALUE", help="Of the granularity or criterion, such as n=2; repeatable."),
@@ -86,11 +90,13 @@ def run(
 
 
 @app.command()
-def inspect(model: ModelName, as_json: Json = False) -> None:
+def inspect(
+    model: ModelName, through_norms: ThroughNorms = False, heads: HeadsOption = "head", as_json: Json = False
+) -> None:
     """Show the layers, their size and cost, and what can be pruned how."""
     from explorer.commands import inspect as command
 
-    command.run(model, as_json)
+    command.run(model, {"through_norms": through_norms, "heads": heads}, as_json)
 
 
 @app.command()
@@ -104,6 +110,9 @@ def sensitivity(
     samples: Annotated[int | None, typer.Option(metavar="N", min=1, help="Examples. [default: 512]")] = None,
     layers: Annotated[str | None, typer.Option(metavar="REGEX", help="Layers whose name this matches.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Use all validation examples.")] = False,
+    channel_multiple: ChannelMultiple = 1,
+    through_norms: ThroughNorms = False,
+    heads: HeadsOption = "head",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the sweep to this file too.")] = None,
     mean: Mean = None,
     std: Std = None,
@@ -115,7 +124,8 @@ def sensitivity(
     from explorer.commands.asked import Inputs, wish
 
     inputs = Inputs(model, data, mean, std, scale, samples)
-    command.run(inputs, wish(granularity, criterion, setting), levels, layers, exact, out, as_json)
+    options = {"channel_multiple": channel_multiple, "through_norms": through_norms, "heads": heads}
+    command.run(inputs, wish(granularity, criterion, setting), levels, layers, exact, options, out, as_json)
 
 
 @app.command()
@@ -135,6 +145,7 @@ def prune(
     through_norms: Annotated[bool, typer.Option("--through-norms", help=NORMS_HELP)] = False,
     heads: Annotated[Heads | None, typer.Option(help=HEADS_HELP)] = None,
     data: DataName = None,
+    latency: WithLatency = False,
     samples: Samples = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
     mean: Mean = None,
@@ -148,14 +159,14 @@ def prune(
 
     how = (granularity, criterion, setting, scope, allocation, channel_multiple, through_norms, heads)
     asked = command.Asked(plan, sparsity, budget, *how, select=select)
-    command.run(Inputs(model, data, mean, std, scale, samples), asked, out, force, as_json)
+    command.run(Inputs(model, data, mean, std, scale, samples), asked, out, force, as_json, latency)
 
 
 @app.command()
 def measure(
     model: ModelName,
     data: DataName = None,
-    latency: Annotated[bool, typer.Option("--latency", help="Measure how long one example takes, too.")] = False,
+    latency: WithLatency = False,
     samples: Samples = None,
     mean: Mean = None,
     std: Std = None,

@@ -2,21 +2,27 @@
 
 from typing import Any
 
+from pruning_core.coupling.rows import Rows
 from pruning_core.errors import GranularityError
 from pruning_core.granularities import GRANULARITIES, Granularity, Shape
 from pruning_core.layers import Layer, NotPrunable
 from pruning_core.model import Model
+from pruning_core.plan import Plan, PlanOptions
+from pruning_core.ranking import Ranking
 
 
-def inspect(model: Model) -> dict[str, Any]:
-    """Return the document of `inspect --json`; MACs are multiply-accumulates of one example, FLOPs = 2 x MACs."""
-    graph = model.graph
+def inspect(model: Model, options: PlanOptions | None = None) -> dict[str, Any]:
+    """Return the document of `inspect --json`; MACs are multiply-accumulates of one example, FLOPs = 2 x MACs.
+
+    What is coupled with what, and what may go, is that under the options of a plan.
+    """
+    graph, rows = model.graph, Ranking(model).under(options or Plan()).rows
     return {
         "model": model.name,
         "params": graph.params,
         "macs": graph.macs,
         "size_bytes": graph.size_bytes,
-        "layers": [*(_layer(layer, model) for layer in graph.layers), *map(_left_out, graph.not_prunable)],
+        "layers": [*(_layer(layer, rows) for layer in graph.layers), *map(_left_out, graph.not_prunable)],
         "unsupported_operators": list(graph.unsupported_operators),
     }
 
@@ -39,28 +45,28 @@ def _fits(member: Granularity, shape: Shape, settings: dict[str, Any]) -> bool:
     return True
 
 
-def structures(model: Model, name: str) -> list[str]:
+def structures(rows: Rows, name: str) -> list[str]:
     """Return the structural granularities that layer `name` has units for."""
-    return [member.name for member in GRANULARITIES.values() if member.structure and _has_units(model, name, member)]
+    return [member.name for member in GRANULARITIES.values() if member.structure and _has_units(rows, name, member)]
 
 
-def _has_units(model: Model, name: str, member: Granularity) -> bool:
+def _has_units(rows: Rows, name: str, member: Granularity) -> bool:
     try:
-        model.rows.units(name, str(member.structure))
+        rows.units(name, str(member.structure))
     except GranularityError:
         return False
     return True
 
 
-def _layer(layer: Layer, model: Model) -> dict[str, Any]:
+def _layer(layer: Layer, rows: Rows) -> dict[str, Any]:
     return {
         "name": layer.name,
         "kind": layer.kind,
         "weight_shape": list(layer.weight_shape),
         "params": layer.params,
         "macs": layer.macs,
-        "coupled_with": [name for name in model.rows.partners[layer.name] if name != layer.name],
-        "granularities": [*fitting(layer.weight_shape), *structures(model, layer.name)],
+        "coupled_with": [name for name in rows.partners[layer.name] if name != layer.name],
+        "granularities": [*fitting(layer.weight_shape), *structures(rows, layer.name)],
         "prunable": True,
         "why_not": None,
     }

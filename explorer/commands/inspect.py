@@ -5,12 +5,13 @@ from typing import Any
 from explorer.commands import shown
 from pruning_core.inspect import fitting, inspect
 from pruning_core.loaders import load_model
+from pruning_core.plan import Plan
 
 
-def run(model_name: str, as_json: bool) -> None:
-    """Print what the model is made of."""
+def run(model_name: str, options: dict[str, Any], as_json: bool) -> None:
+    """Print what the model is made of, and what a plan with these options may prune."""
     model = load_model(model_name)
-    found = inspect(model)
+    found = inspect(model, Plan(**options))
     if as_json:
         shown.document(found)
         return

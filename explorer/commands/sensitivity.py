@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from explorer.commands import shown
 from explorer.commands.asked import Inputs, layers_matching, numbers
@@ -17,6 +18,7 @@ def run(
     levels: str | None,
     layers: str | None,
     exact: bool,
+    options: dict[str, Any],
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -28,6 +30,7 @@ def run(
         inputs.samples or (None if exact else QUICK),
         layers_matching(inputs.model, layers),
         dict(wish.settings),
+        **options,
     )
     found = _measured(inputs, request)
     for name, why in found.skipped.items():

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,7 @@ class Sweep:
     cells: tuple[Cell, ...]
     seconds: float
     skipped: dict[str, str]
+    options: dict[str, Any] = field(default_factory=dict)  # those of a plan that are not as by default
 
     def of_layer(self, name: str) -> tuple[Cell, ...]:
         """Cells of one layer, by sparsity."""
@@ -116,6 +117,7 @@ class Sweep:
             "dense": {"accuracy": self.dense_accuracy, "loss": self.dense_loss},
             "granularity": self.granularity,
             "criterion": self.criterion,
+            **({"options": self.options} if self.options else {}),
             "exact": self.exact,
             "cells": [cell.to_dict() for cell in self.cells],
             "seconds": self.seconds,

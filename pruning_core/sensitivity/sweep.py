@@ -13,7 +13,7 @@ from pruning_core.criteria import split_settings
 from pruning_core.data import EvalData, check_fits
 from pruning_core.errors import PlanError
 from pruning_core.model import Model
-from pruning_core.plan import Heads, LayerPlan
+from pruning_core.plan import Heads, LayerPlan, options_of
 from pruning_core.ranking import Ranking, refuses, why_not
 from pruning_core.sensitivity.answers import tally_of
 from pruning_core.sensitivity.cells import Cell, Sweep
@@ -103,6 +103,7 @@ def sweep(
         cells=tuple(sorted(cells.values(), key=lambda cell: (order[cell.layer], cell.sparsity))),
         seconds=perf_counter() - started,
         skipped=skipped,
+        options={name: value for name, value in options_of(request).items() if value != getattr(Request, name)},
     )
 
 

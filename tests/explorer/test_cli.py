@@ -198,6 +198,31 @@ def test_prune_names_the_layers_that_stay_dense(say: Say, tmp_path: Path) -> Non
     assert "dense: fc3: 4:8 needs" in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
+def test_prune_takes_the_options_of_a_plan(say: Say, tmp_path: Path) -> None:
+    words = ("--sparsity", "0.3", "--granularity", "output_channel", "--channel-multiple", "32", "--heads", "dimension")
+    found = say("prune", LENET, *words, "--through-norms", *FEW, "--out", tmp_path / "out", "--json")
+    plan = Plan.read(tmp_path / "out" / "plan.json")
+    assert (plan.channel_multiple, plan.through_norms, plan.heads) == (32, True, "dimension")
+    kept = {row["name"]: row["kept"] for row in found.json()["layers"]}
+    assert kept == {"fc1": 784 * 224, "fc2": 224 * 96, "fc3": 96 * 10}
+    words = ("--plan", tmp_path / "out" / "plan.json", "--channel-multiple", "8", "--out", tmp_path / "again")
+    assert "leave those options out" in say("prune", LENET, *words).err
+    words = ("--sparsity", "0.05", "--granularity", "output_channel", "--channel-multiple", "100")
+    found = say("prune", LENET, *words, *FEW, "--out", tmp_path / "all")
+    assert "the plan removes nothing" in found.err
+
+
+def test_inspect_and_sensitivity_take_the_options_of_a_plan(say: Say) -> None:
+    options = ("--through-norms", "--heads", "dimension")
+    rows = {row["name"]: row for row in say("inspect", "vit_fashion", *options, "--json").json()["layers"]}
+    assert "output_channel" in rows["layers.0.attention.qkv"]["granularities"]
+    assert rows["patches"]["coupled_with"][0] == "layers.0.attention.proj"
+    levels = ("--levels", "0.3", "--layers", "fc1", "--granularity", "output_channel", "--channel-multiple", "64")
+    found = say("sensitivity", LENET, *levels, "--samples", "60", "--json").json()
+    assert found["options"] == {"channel_multiple": 64}
+    assert found["cells"][0]["measured_sparsity"] == pytest.approx(1 - 256 / 300)
+
+
 def test_prune_names_the_layers_that_a_sparsity_does_not_reach(say: Say, tmp_path: Path) -> None:
     words = ("--sparsity", "0.02", "--granularity", "row", *FEW, "--out", tmp_path / "out", "--json")
     why = {"fc3": "sparsity 0.02 is less than one of its 10 blocks"}
@@ -210,6 +235,18 @@ def test_a_criterion_without_meaning_for_a_layer_leaves_it_dense(say: Say, tmp_p
     assert "note: fc was left out: bn_scale needs a batch norm after the layer" in swept.err
     pruned = say("prune", "resnet_fashion", *words, "--sparsity", "0.5", "--out", tmp_path / "out", "--json")
     assert list(pruned.json()["left_dense"]) == ["fc"]
+
+
+def test_prune_shows_what_leaves_the_model_beside_what_is_masked(say: Say, tmp_path: Path) -> None:
+    options = "--granularity output_channel --sparsity 0.5 --samples 64 --latency".split()
+    text = say("prune", LENET, *options, "--out", str(tmp_path / "out")).out
+    assert re.search(r"Dense +Masked +Slimmed +Change", text)
+    assert re.search(r"Parameters +266,610 +266,610 +125,810 +-52.8 %", text)
+    assert re.search(r"Latency, onnxruntime( +[\d.]+ ms){3} +× 0", text)
+    assert re.search(r"Slimmed and masked differ by at most [\d.e-]+ in any output.", text)
+    assert "of the slimmed model, on 64 examples" in text
+    assert re.search(r"fc3 .* with what it reads or feeds", text)
+    assert "not faster" not in text
 
 
 def test_prune_model_wide(say: Say, tmp_path: Path) -> None:

@@ -39,21 +39,50 @@ def dense_rows(report: Report) -> Iterable[Row]:
         yield f"Latency, {runtime}", f"{time['median']:.4g} ms", null, how[f"latency_ms {runtime}"]
 
 
-def pruned_rows(dense: Document, masked: Document) -> Iterable[Row]:
-    """Yield metric, dense value, masked value and change."""
+def forms_of(report: Document) -> dict[str, Document]:
+    """Return the forms of the model that were measured, by title: dense, masked, and slimmed where anything left."""
+    return {name.title(): report[name] for name in ("dense", "masked", "slimmed") if report[name] is not None}
+
+
+def pruned_rows(report: Document) -> Iterable[Row]:
+    """Yield metric, the value of each form, and the change from dense to the last form."""
+    forms = list(forms_of(report).values())
+    dense, last = forms[0], forms[-1]
     if dense["accuracy"] is not None:
-        drop = -masked["accuracy_drop"] * 100
-        high, low = (-100 * end for end in masked["accuracy_drop_interval"])
-        change = f"{drop + 0.0:+.2f} points ({low:+.2f} to {high:+.2f})"
-        yield "Accuracy", _with_interval(dense), _with_interval(masked), change
-    if masked["agreement"] is not None:
-        yield "Agreement with dense", "", shown.percent(masked["agreement"]), ""
-    yield "Sparsity of prunable weights", shown.percent(dense["sparsity"]), shown.percent(masked["sparsity"]), ""
+        drop = -last["accuracy_drop"] * 100
+        high, low = (-100 * end for end in last["accuracy_drop_interval"])
+        yield "Accuracy", *map(_with_interval, forms), f"{drop + 0.0:+.2f} points ({low:+.2f} to {high:+.2f})"
+    if last["agreement"] is not None:
+        yield "Agreement with dense", "", *(shown.percent(form["agreement"]) for form in forms[1:]), ""
+    yield "Sparsity of prunable weights", *(shown.percent(form["sparsity"]) for form in forms), ""
     for name, label in COUNTS.items():
-        yield label, shown.count(dense[name]), shown.count(masked[name]), _relative(dense[name], masked[name])
-    yield "File", shown.size(dense["size_bytes"]), shown.size(masked["size_bytes"]), "zeros included"
-    before, after = dense["storage"]["dense"], masked["storage"]["best"]
-    yield "Smallest storage", shown.size(before), shown.size(after), _relative(before, after)
+        yield label, *(shown.count(form[name]) for form in forms), _relative(dense[name], last[name])
+    sizes = [form["size_bytes"] for form in forms]
+    yield "File", *map(shown.size, sizes), _relative(dense["size_bytes"], last["size_bytes"]) or "zeros included"
+    smallest = [dense["storage"]["dense"], *(form["storage"]["best"] for form in forms[1:])]
+    yield "Smallest storage", *map(shown.size, smallest), _relative(smallest[0], smallest[-1])
+    for runtime, time in last["latency_ms"].items():
+        times = (f"{form['latency_ms'][runtime]['median']:.4g} ms" for form in forms)
+        yield f"Latency, {runtime}", *times, _ratio(time)
+
+
+def certificate(report: Document) -> Iterable[str]:
+    """Yield sentences on how equal the forms answer."""
+    proof = report["certificate"]
+    if proof["masked_vs_slimmed_max_abs_diff"] is not None:
+        yield f"Slimmed and masked differ by at most {proof['masked_vs_slimmed_max_abs_diff']:.2g} in any output."
+    for name in ("slimmed", "masked"):
+        if (difference := proof[f"{name}_vs_onnx_max_abs_diff"]) is not None:
+            yield (
+                f"ONNX Runtime and torch differ by at most {difference:.2g} in any output of the {name} model, on "
+                f"{proof['samples']} examples."
+            )
+
+
+def _ratio(time: Document) -> str:
+    low, high = time["ratio_interval"]
+    ratio = f"× {time['ratio_to_dense']:.2f} ({low:.2f} to {high:.2f})"
+    return ratio if time["difference"] else f"no difference, {ratio}"
 
 
 def _with_interval(form: Document) -> str:

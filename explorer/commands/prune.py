@@ -7,7 +7,7 @@ from typing import Any
 
 from explorer.commands import shown
 from explorer.commands.asked import Inputs, selection, setting, wish
-from explorer.commands.figures import pruned_rows
+from explorer.commands.figures import certificate, forms_of, pruned_rows
 from pruning_core.allocation import ALLOCATIONS, Allocation, Problem, allocate, parse_budget, within
 from pruning_core.apply import check, kept_weights, plan_for
 from pruning_core.errors import ExportError, PlanError
@@ -17,6 +17,7 @@ from pruning_core.measure import measure
 from pruning_core.plan import Plan
 from pruning_core.ranking import kept_whole
 from pruning_core.selection import selected_plan
+from pruning_core.slim import prune
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Asked:
         return [text for text in self.settings or () if text not in ours], ours
 
 
-def run(inputs: Inputs, asked: Asked, out: Path, force: bool, as_json: bool) -> None:
+def run(inputs: Inputs, asked: Asked, out: Path, force: bool, as_json: bool, latency: bool = False) -> None:
     """Choose the plan, prune, write the files, and print the report."""
     _check_one_way(asked)
     _check_folder(out, force)
@@ -70,7 +71,7 @@ def run(inputs: Inputs, asked: Asked, out: Path, force: bool, as_json: bool) -> 
     for finding in lint(problem.model, found.plan, problem.ranking):
         if finding.layer not in left_dense:
             shown.note(f"{finding.layer}: {finding.sentence}; what helps: {finding.fix}")
-    _write(inputs, found.plan, out, left_dense)
+    _write(inputs, found.plan, out, left_dense, latency)
     report = json.loads((out / "report.json").read_text("utf-8"))
     if as_json:
         shown.document(report)
@@ -78,16 +79,15 @@ def run(inputs: Inputs, asked: Asked, out: Path, force: bool, as_json: bool) -> 
         _show(report, found, out)
 
 
-def _write(inputs: Inputs, plan: Plan, out: Path, left_dense: dict[str, str]) -> None:
+def _write(inputs: Inputs, plan: Plan, out: Path, left_dense: dict[str, str], latency: bool) -> None:
     """Measure on the test split, once, and write the files; without data, what can be counted."""
-    dataset = inputs.known_dataset
+    model, dataset = inputs.model, inputs.known_dataset
+    test, calibration = (dataset.test.take(inputs.samples), dataset.calibration) if dataset else (None, None)
     if dataset is None:
         shown.note("without data nothing was run: the report holds no accuracy")
-        report = measure(inputs.model, None, plan)
-        export(inputs.model, plan, out, report=report, left_dense=left_dense)
-    else:
-        test = dataset.test.take(inputs.samples)
-        export(inputs.model, plan, out, test, calibration=dataset.calibration, left_dense=left_dense)
+    pruned = prune(model, plan, calibration, data=test)
+    report = measure(model, test, plan, latency=latency, pruned=pruned, calibration=calibration)
+    export(model, plan, out, test, calibration=calibration, report=report, pruned=pruned, left_dense=left_dense)
 
 
 def _check_one_way(asked: Asked) -> None:
@@ -176,19 +176,25 @@ def _show(report: dict[str, Any], found: Allocation, out: Path) -> None:
             f"{found.predicted_drop:.4f} as the sum of the layers alone"
         )
     shown.line()
-    shown.table(("", "Dense", "Masked", "Change"), pruned_rows(report["dense"], report["masked"]))
+    shown.table(("", *forms_of(report), "Change"), pruned_rows(report))
     shown.line()
     rows = [_layer(row) for row in report["layers"]]
     shown.table(
         ("Layer", "Weights", "Kept", "Sparsity", "Granularity", "Criterion"), rows, ("Granularity", "Criterion")
     )
     shown.line()
-    shown.line(f"Masked weights are zeros in place: smaller when compressed, not faster. Files in {out}:")
+    if report["slimmed"] is None:
+        shown.line("Masked weights are zeros in place: smaller when compressed, not faster.")
+    for sentence in certificate(report):
+        shown.line(sentence)
+    shown.line(f"Files in {out}:")
     shown.line(f"  {', '.join(report['files'])}")
 
 
 def _layer(row: dict[str, Any]) -> tuple[str, ...]:
     words = (row["granularity"] or "", row["criterion"] or "") if row["target_sparsity"] else ("dense", "")
+    if not row["target_sparsity"] and row["kept"] < row["weights"]:
+        words = ("with what it reads or feeds", "")
     return (
         row["name"],
         shown.count(row["weights"]),

@@ -24,7 +24,7 @@ def propagate(ctx: Context, module: fx.GraphModule) -> None:
                 ctx.real[node] = ctx.tensors.tensor(node)
         elif node.op == "output":
             for labels in tensors_in(ctx.value(node.args)):
-                ctx.labels.freeze(labels, "reaches the model output")
+                ctx.labels.freeze(labels, "they reach the model output")
         else:
             _evaluate_constant(ctx, node)
             ctx.values[node] = map_tensors(_labels_of(ctx, node), lambda labels: compact(ctx.roots(labels)))

@@ -25,7 +25,7 @@ ROWS = [
 def test_structures_leave_the_model(name: str, granularity: str, sparsity: float, tmp_path: Path) -> None:
     model, data = pc.load_model(name), pc.load_data("fashion_mnist").test.take(40)
     plan, why_dense = pc.uniform_plan(model, pc.LayerPlan(sparsity=sparsity, granularity=granularity))
-    why = "differ in shape" if granularity == "layer" else "reaches the model output"
+    why = "differ in shape" if granularity == "layer" else "they reach the model output"
     assert why in " ".join(why_dense.values())
     pc.export(model, plan, tmp_path, data, formats=["slimmed_weights", "slimmed_script", "onnx", "report_json"])
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))

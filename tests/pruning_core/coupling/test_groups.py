@@ -48,7 +48,7 @@ def test_image_channels_and_outputs_stay_and_say_why():
     assert reasons(found, "0.weight", 1) == {
         "aten.conv2d in '0' meets data without channels, such as the model's input"
     }
-    assert reasons(found, "1.weight", 0) == {"reaches the model output"}
+    assert reasons(found, "1.weight", 0) == {"they reach the model output"}
 
 
 def test_a_single_channel_is_all_there_is():

@@ -107,7 +107,7 @@ def test_an_emptied_slice_of_a_value_is_refused():
 
 def test_a_group_that_must_stay_is_refused_with_its_reason():
     coupling = coupled(nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3)), (7, 5))
-    with pytest.raises(CannotRemove, match="must stay: reaches the model output"):
+    with pytest.raises(CannotRemove, match="must stay: they reach the model output"):
         coupling.lines(group_of(coupling, "1.weight", 0, 0))
 
 

@@ -61,7 +61,7 @@ def test_what_must_stay_has_no_counts() -> None:
     net = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3))
     model = Model("net", net, (torch.randn(2, 6),))
     output = model.coupling.roots["2.weight", 0][:1]
-    with pytest.raises(CannotRemove, match="reaches the model output"):
+    with pytest.raises(CannotRemove, match="they reach the model output"):
         counts_of(model.coupling, output)
     assert slimmed_counts(model.coupling, output.tolist()) is None
     assert slimmed_counts(model.coupling, []) is None

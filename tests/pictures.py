@@ -19,9 +19,9 @@ PLAN = {
     "layers.1.conv1": 0.4,
     "layers.2.conv1": 0.6,
     "layers.2.conv2": 0.78,
-    "layers.3.conv2": 0.6,
     "layers.4.conv1": 0.5,
 }
+CHANNELS = {"layers.0.conv2": 0.06, "layers.3.conv1": 0.2}  # whole channels go, of coupled layers too
 
 
 @contextmanager
@@ -63,6 +63,20 @@ def drag(page: Any, layer: str, sparsity: float) -> None:
     measured(page)
 
 
+def channels(page: Any, layer: str, sparsity: float) -> None:
+    """Let whole channels of a row go, and measure its curve."""
+    row = page.locator(f'.rw[data-layer="{layer}"]')
+    row.locator(".gran select").select_option(label="Channel")
+    field = row.locator(".pct input")
+    field.fill(f"{100 * sparsity:.0f}")
+    field.press("Enter")
+    measured(page)
+    if row.get_by_role("button", name="Measure this layer").count():
+        row.get_by_role("button", name="Measure this layer").click()
+    row.locator(".plot").wait_for(timeout=120_000)
+    measured(page)
+
+
 def measured(page: Any) -> None:
     """Wait until the headline holds all examples."""
     sleep(0.6)
@@ -83,6 +97,16 @@ def sweep(page: Any) -> None:
     sleep(2)
 
 
+def fit(page: Any) -> None:
+    """Compare all allocations of one sparsity in the dialog."""
+    page.get_by_role("button", name="Fit to budget").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Sparsity", exact=True).click()
+    dialog.get_by_role("button", name="allocations").click()
+    dialog.get_by_role("button", name="Use", exact=True).first.wait_for(timeout=300_000)
+    sleep(2)
+
+
 def take(page: Any, name: str) -> None:
     """Save what is seen."""
     page.mouse.move(2, 890)
@@ -96,10 +120,13 @@ def tour(page: Any, theme: str, first: bool) -> None:
     if first:
         sweep(page)
         go(page, "Explore")
+    fit(page)
+    take(page, f"fit_{theme}")
+    page.keyboard.press("Escape")
     for layer, sparsity in PLAN.items():
         drag(page, layer, sparsity)
-    page.locator('.rw[data-layer="layers.0.conv2"] .gran select').select_option(label="2:4")
-    measured(page)
+    for layer, sparsity in CHANNELS.items():
+        channels(page, layer, sparsity)
     page.locator(".metric.latency button").click()
     page.locator(".metric.latency", has_text="dense").wait_for(timeout=120_000)
     page.locator('.rw[data-layer="layers.2.conv1"] .nm').click()

@@ -60,6 +60,7 @@ def _row(bench: pc.Workbench, state: ExplorerState, layer: Layer, share_params: 
         "steps": list(layout.steps) if layout.steps else None,
         "max_sparsity": (layout.blocks_per_arena - 1) / layout.blocks_per_arena,
         "curve": curve,
+        "measurable": bench.dataset is not None,
         "drop": _alone(bench, state, layer.name) or _drop(wish, curve, cells),
         "bytes_per_weight": 4,
         "units": removable(bench, layer.name, wish),

@@ -191,3 +191,9 @@ def test_the_heatmap_has_a_row_for_each_set_of_coupled_layers_and_reasons_for_th
     assert found["fc"].why_not.startswith("none of its outputs can go: ")
     assert sum(row.share_params for row in found.values()) < 1  # the rest are norms
     assert len(sweeps.heatmap_rows(bench, Request())) == len(bench.model.graph.layers)
+
+
+def test_without_data_no_row_offers_to_be_measured(bench: pc.Workbench) -> None:
+    for known, expected in ((bench, True), (pc.Workbench(bench.model), False)):
+        drawn = rows.mixer_rows(known, ExplorerState(model=LENET, plan=bench.plan))
+        assert {row["measurable"] for row in drawn} == {expected}

@@ -139,7 +139,8 @@ function noCurveHtml(row, drop) {
   if (drop.state === 'failed') {
     return `<div class="skel"><span class="warn">${icon(ICONS.warning, 12)}${escapeHtml(drop.text || 'The measurement failed.')}</span>${button(drop.retry || 'Retry')}</div>`;
   }
-  return row.data.curve ? '' : `<div class="skel"><span>No curve yet.</span>${button('Measure this layer')}</div>`;
+  if (row.data.curve || row.data.measurable === false) return '';
+  return `<div class="skel"><span>No curve yet.</span>${button('Measure this layer')}</div>`;
 }
 
 function markerHeight(row, drop, view) {

@@ -30,7 +30,7 @@ def why_not_criterion(
 ) -> str | None:
     """Return why `criterion` cannot choose what layer `name` loses, or None.
 
-    The answer follows the criterion's name in a sentence; what stands after its last semicolon would work. `cut` is how
+    The answer follows the criterion's name in a sentence; what stands after its semicolon would work. `cut` is how
     a wish cuts the layer, with all that is coupled to it; None leaves that open.
     """
     member = CRITERIA[criterion]
@@ -45,17 +45,17 @@ def lacks(layer: Layer) -> dict[str, str]:
     """Return for each statistic that `layer` cannot have what that would need, as a predicate."""
     columns, reasons = prod(layer.weight_shape[1:]), {}
     if columns > LARGEST:
-        reasons["inputs_gram"] = f"needs products of all pairs of inputs; {columns} are more than {LARGEST}"
+        reasons["inputs_gram"] = f"needs products of all pairs of inputs, and {columns} are more than {LARGEST}"
     elif any(reads_in_out(node) != layer.stored_in_out for node in layer.nodes):
-        reasons["inputs_gram"] = "needs a weight that is used one way; this one is used turned round too"
+        reasons["inputs_gram"] = "needs a weight that is used one way, and this one is used turned round too"
     if layer.weight_shape[0] > LARGEST:
         reasons["output_covariance"] = (
-            f"needs products of all pairs of outputs; {layer.weight_shape[0]} are more than {LARGEST}"
+            f"needs products of all pairs of outputs, and {layer.weight_shape[0]} are more than {LARGEST}"
         )
     if layer.batch_norm is None:
         reasons["bn_scale"] = f"needs {STATISTICS['bn_scale']}"
     if len(layer.nodes) > 1:
-        once = f"needs outputs of one place; this weight is used in {len(layer.nodes)}"
+        once = f"needs outputs of one place, and this weight is used in {len(layer.nodes)}"
         reasons |= dict.fromkeys(OF_OUTPUTS, once)
     return reasons
 
@@ -66,12 +66,14 @@ def _lacks_data(member: Criterion, graph: ModelGraph, has_data: bool, has_target
     if not has_data:
         return "needs calibration data; l1 and l2 work without data"
     if len(graph.input_shapes) != 1:
-        return f"needs a model of one input, for data to feed; this one takes {len(graph.input_shapes)}; l1 works"
+        return (
+            f"needs a model that data can feed, and this one takes {len(graph.input_shapes)} inputs; l1 works without"
+        )
     if with_targets := member.needs & WITH_TARGETS:
         if not has_targets:
-            return f"needs {STATISTICS[min(with_targets)]}; the data has none; l1 works without"
+            return f"needs {STATISTICS[min(with_targets)]}, and the data has none; l1 works without"
         if len(graph.output_shape) != 1:
-            return f"needs class scores, (batch, classes); outputs are {('batch', *graph.output_shape)}; l1 works"
+            return f"needs one score for each class, and the outputs have shape {graph.output_shape}; l1 works without"
     return None
 
 

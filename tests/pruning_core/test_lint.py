@@ -132,6 +132,7 @@ def test_channels_off_a_multiple_of_eight() -> None:
         ({"sparsity": 0.5, "granularity": "block", "settings": {"rows": 5}}, "blocks of (5, 4) do not tile", "try "),
         ({"sparsity": 1.0}, "sparsity 1 would remove all 4096 blocks", "a lower one keeps some"),
         ({"sparsity": 0.5, "criterion": "wanda"}, "wanda needs calibration data", "l1 and l2 work"),
+        ({"sparsity": 0.5, "criterion": "apoz", "granularity": "row"}, "apoz needs calibration data", "l1 and l2 work"),
     ],
 )
 def test_a_wish_that_does_not_fit(wish: dict[str, object], sentence: str, fix: str) -> None:

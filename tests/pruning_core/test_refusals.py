@@ -170,7 +170,7 @@ CASES = {
         "mlp",
         {"0": {"sparsity": 0.5, "criterion": "taylor"}},
         "E120",
-        "0: taylor needs gradients of the loss on calibration data with targets; the data has none; l1 works without",
+        "0: taylor needs gradients of the loss on calibration data with targets, and the data has none; l1 works",
         y=None,
     ),
     "a criterion without its norm": Case(
@@ -189,7 +189,7 @@ CASES = {
         "shared",
         {"first": {"sparsity": 0.5, "criterion": "mean_activation", "granularity": "row"}},
         "E120",
-        "first: mean_activation needs outputs of one place; this weight is used in 2; l1 works everywhere",
+        "first: mean_activation needs outputs of one place, and this weight is used in 2; l1 works everywhere",
     ),
     "a tied weight by its second name": Case(
         "tied",

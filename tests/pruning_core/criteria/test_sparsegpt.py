@@ -166,7 +166,7 @@ def test_a_layer_without_a_gram_matrix_is_refused_by_name() -> None:
     graph = traced(nn.Sequential(nn.Flatten(), nn.Linear(8200, 2)), 8200)
     mask = torch.ones(2, 8200, dtype=torch.bool)
     mask[:, 0] = False
-    why = "needs products of all pairs of inputs; 8200 are more than 8192"
+    why = "needs products of all pairs of inputs, and 8200 are more than 8192"
     with pytest.raises(CriterionError, match=rf"^1: refitting its weights {why}; keep them as they are$"):
         CRITERIA["sparsegpt"].update(refit(graph, {"1": mask}, "1", data_of(8200, n=2)))
     stats = collect(graph, data_of(8200, n=2), ["inputs_gram"])["1"]

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -9,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from pruning_core.graph import ModelGraph
 from pruning_core.layers import tensor_at
-from tests.pruning_core.toys import Conv1D, Product, flops_of_torch, traced
+from tests.pruning_core.toys import Conv1D, Product, SideBySide, flops_of_torch, traced
 
 KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[int, ...]]] = {
     "linear": (lambda: nn.Linear(3, 5), (3,), (5, 3)),
@@ -33,16 +35,22 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[int, ...]
 }
 
 
+@cache
+def all_kinds() -> tuple[SideBySide, ModelGraph]:
+    net = SideBySide([build() for build, _, _ in KINDS.values()], [shape for _, shape, _ in KINDS.values()])
+    return net, traced(net, sum(net.sizes))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_canonical_weights_connect_their_input_to_their_output(kind: str) -> None:
-    build, input_shape, weight_shape = KINDS[kind]
-    module = build().eval()
-    graph = traced(module, *input_shape)
-    (layer,) = graph.layers
+    index, (_, input_shape, weight_shape) = list(KINDS).index(kind), KINDS[kind]
+    net, graph = all_kinds()
+    module = net.part[index]
+    (layer,) = net.layers_of(graph, index)
     assert layer.weight_shape == weight_shape
     assert graph.unsupported_operators == ()
     assert 2 * layer.macs == flops_of_torch(module, *input_shape)
-    parameter = tensor_at(module, layer.parameter)
+    parameter = tensor_at(net, layer.parameter)
     assert torch.equal(layer.stored(layer.canonical(parameter)), parameter)
 
     channel_axis = 1 if layer.kind.startswith("conv") else -1

@@ -1,6 +1,7 @@
 """Small modules and helpers that several tests share."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pruning_core.data import EvalData
 from pruning_core.graph import ModelGraph, trace
+from pruning_core.layers import Layer
 
 N, CLASSES = 13, 3
 
@@ -35,6 +37,24 @@ class Conv1D(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         flat = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight)
         return flat.view(*x.shape[:-1], -1)
+
+
+class SideBySide(nn.Module):
+    """Modules that each read numbers of their own from one input (batch, numbers): one trace for all of them."""
+
+    def __init__(self, modules: Sequence[nn.Module], shapes: Sequence[tuple[int, ...]]) -> None:
+        super().__init__()
+        self.part, self.shapes = nn.ModuleList(modules), shapes
+        self.sizes = [math.prod(shape) for shape in shapes]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        parts = zip(self.part, self.shapes, x.split(self.sizes, 1), strict=True)
+        read = [(module, numbers.reshape(-1, *shape).contiguous()) for module, shape, numbers in parts]
+        return tuple(module(x.long() if isinstance(module, nn.Embedding) else x) for module, x in read)
+
+    def layers_of(self, graph: ModelGraph, index: int) -> list[Layer]:
+        """The layers of one of them."""
+        return [layer for layer in graph.layers if f"{layer.name}.".startswith(f"part.{index}.")]
 
 
 def traced(module: nn.Module, *shape: int, batch: int = 1) -> ModelGraph:

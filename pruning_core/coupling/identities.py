@@ -48,8 +48,8 @@ def _with_weights(
     if any(_is_read_elsewhere(graph, name, inside) for name in names.values()):
         return "its parameters are read by other operators too"
     stored = _stored(graph, layer, masks, values)
-    found = run_between(graph, source, result, inside, stored)
-    if found is None or not bool((found[0] - found[1]).abs().max() <= CLOSE * found[0].abs().max()):
+    found = run_between(graph, [source], result, inside, stored)
+    if found is None or not bool((found[result] - found[source]).abs().max() <= CLOSE * found[source].abs().max()):
         return "no weights make it pass on what it is given"
     return Skippable(source.name, result.name, (layer.name,), partial(_passing_on, graph, layer, norm))
 

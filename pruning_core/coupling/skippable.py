@@ -1,6 +1,6 @@
 """`Skippable`: a part of the graph whose result may be what enters it; and running such a part alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,19 +45,22 @@ class _With(fx.Interpreter):
 
 
 def run_between(
-    graph: ModelGraph, source: fx.Node, result: fx.Node, inside: set[fx.Node], values: Mapping[str, Tensor]
-) -> tuple[Tensor, Tensor] | None:
-    """Return a random value of `source` and what the nodes `inside` make of it, or None where they cannot run alone.
+    graph: ModelGraph, sources: Iterable[fx.Node], result: fx.Node, inside: set[fx.Node], values: Mapping[str, Tensor]
+) -> dict[fx.Node, Tensor] | None:
+    """Return random values of `sources` and what the nodes `inside` make of them, `result` last.
 
-    `values` are other values of parameters, as stored.
+    `values` are other values of parameters, as stored. None where these nodes cannot run alone.
     """
     interpreter = _With(graph.module, values)
     sizes = {used for node in inside for used in node.all_input_nodes if is_size(used)}
     interpreter.env = {node: _size(node.meta["val"]) for node in sizes}
-    example = source.meta["val"]
-    shape = [_size(size) for size in example.shape]
-    entering = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(example.dtype)
-    interpreter.env[source] = entering
+    generator, found = torch.Generator().manual_seed(0), dict[fx.Node, Tensor]()
+    for source in sources:
+        if shape_of(source) is None:
+            return None
+        example = source.meta["val"]
+        found[source] = torch.randn([_size(n) for n in example.shape], generator=generator).to(example.dtype)
+    interpreter.env |= found
     try:
         with torch.no_grad():
             for node in graph.module.graph.nodes:
@@ -65,8 +68,7 @@ def run_between(
                     interpreter.env[node] = interpreter.run_node(node)
     except (RuntimeError, TypeError, ValueError, AssertionError):
         return None  # such as sizes that depend on other values
-    leaving = interpreter.env[result]
-    return (entering, leaving) if isinstance(leaving, Tensor) else None
+    return found | {result: interpreter.env[result]}
 
 
 def _size(size: int | torch.SymInt) -> int:

@@ -1,5 +1,7 @@
 """What may be skipped: residual branches, and layers that pass on their input with other weights."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -144,6 +146,45 @@ def test_a_shortcut_that_is_repeated_is_none() -> None:
         b=nn.Conv2d(4, 3, 1),
     )
     assert parts(model_of(net, *IMAGE)) == []
+
+
+def test_a_projection_is_the_shortcut_of_the_longer_side() -> None:
+    def forward(m: Net, x: Tensor) -> Tensor:
+        x = torch.relu(m.a(x))
+        result: Tensor = m.e(torch.relu(m.short(x) + m.c(torch.relu(m.b(x)))))
+        return result
+
+    layers = {"a": (4, 6), "short": (6, 8), "b": (6, 5), "c": (5, 8), "e": (8, 3)}
+    model = model_of(Net(forward, **{name: nn.Conv2d(*sizes, 1) for name, sizes in layers.items()}), *IMAGE)
+    assert parts(model) == [("b", "c")]
+    x, net = torch.randn(3, *IMAGE), model.module
+    with torch.inference_mode():
+        without_it = net.e(torch.relu(net.short(torch.relu(net.a(x)))))  # type: ignore[operator]
+        assert torch.equal(without(model, "c")(x), without_it)
+
+
+@pytest.mark.parametrize(
+    ("forward", "why"),
+    [
+        (lambda m, x: m.c(m.a(x) + m.b(x)), "two sides alike"),
+        (lambda m, x: m.c(x + (h := m.b(m.a(x)))) + h.mean(), "its result is read elsewhere"),
+        (lambda m, x: m.c(x + m.b(h := m.a(x))) + h.mean(), "what is inside is read elsewhere"),
+        (lambda m, x: m.c(x + torch.softmax(m.b(m.a(x)), -1)), "zeros are not zero behind a softmax"),
+    ],
+)
+def test_what_is_no_branch(forward: Callable[..., Tensor], why: str) -> None:
+    model = model_of(Net(forward, a=nn.Linear(5, 5), b=nn.Linear(5, 5), c=nn.Linear(5, 3)), 5)
+    assert all(len(layers) < 2 for layers in parts(model)), why
+
+
+def test_tables_of_tokens_and_places_are_no_branch_of_one_another() -> None:
+    def forward(m: Net, x: Tensor) -> Tensor:
+        result: Tensor = m.c(m.words(x) + m.places(torch.arange(x.shape[1])))
+        return result
+
+    net = Net(forward, words=nn.Embedding(7, 4), places=nn.Embedding(9, 4), c=nn.Linear(4, 3))
+    model = pc.Model("net", shaken(net), (torch.zeros(2, 5, dtype=torch.int64),))
+    assert parts(model) == []
 
 
 def test_layers_of_a_residual_branch_are_not_skipped_alone() -> None:

@@ -3,14 +3,17 @@
 The small ones run always, all others are slow; `python -m tests.benchmarks.coverage` writes the table of all.
 """
 
+import numpy as np
 import pytest
 import torch
 
+from pruning_core.apply import masked_copy
 from pruning_core.coupling import Coupling, Options, couple
 from pruning_core.model import Model
 from pruning_core.onnx_export import largest_difference, to_onnx
 from pruning_core.slimming import Counts, counts_of, living_graph, python_source, slim
 from pruning_core.slimming.compare import difference, tensors
+from pruning_core.slimming.skip import skipping
 from tests.removals import masked_module, weakest
 from tests.zoo import SMALL, ZOO, Entry
 
@@ -34,6 +37,7 @@ def test_small(name: str, entry: Entry) -> None:
     prove(model, entry, couple(model.graph), 0.5, with_onnx=not through_norms.statistics)
     if through_norms.statistics:
         prove(model, entry, through_norms, 0.5)
+    prove_skipping(model, entry)
 
 
 @pytest.mark.slow
@@ -64,6 +68,21 @@ def prove(model: Model, entry: Entry, coupling: Coupling, share: float, with_onn
     if with_onnx:
         exported = to_onnx(found.module, model.example_inputs)
         assert largest_difference(exported, found.module, iter(batches)) <= 1e-4 * deviation
+
+
+def prove_skipping(model: Model, entry: Entry) -> None:
+    """Skip all that may be skipped, and hold the results against each other."""
+    masks: dict[str, torch.Tensor] = {}
+    values: dict[str, torch.Tensor] = {}
+    for found in model.rows.skippable:
+        masks, values = masks | found.change()[0], values | found.change()[1]
+    masked, batches = masked_copy(model, masks, values), [entry.inputs(3, seed=1), entry.inputs(1, seed=2)]
+    nothing, skipped = np.zeros(0, np.int64), model.rows.skippable
+    smaller = slim(model, model.coupling, nothing, masked, batches, skipped)
+    assert smaller.difference <= 1e-6 * smaller.scale
+    assert difference(masked, model.module, batches)[0] > 1e-4 * smaller.scale
+    assert counts_of(skipping(model.coupling, skipped, nothing), nothing).params == smaller.params < model.graph.params
+    _same_from_source(smaller.graph, batches)
 
 
 def _same_from_source(graph: torch.fx.GraphModule, batches: list[tuple[torch.Tensor, ...]]) -> None:

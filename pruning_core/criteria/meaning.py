@@ -78,7 +78,7 @@ def _lacks_data(member: Criterion, graph: ModelGraph, has_data: bool, has_target
 
 
 def _lacks_statistics(member: Criterion, layers: Sequence[Layer], name: str) -> str | None:
-    for layer in layers:
+    for layer in layers if member.needs else ():
         lacking = lacks(layer)
         for need in sorted(member.needs & lacking.keys()):
             where = "" if layer.name == name else f" (so at '{layer.name}', which is coupled with it)"

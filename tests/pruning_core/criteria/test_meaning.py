@@ -39,6 +39,11 @@ def model() -> Model:
     return Model("net", Net().eval(), (torch.zeros(1, 1, 4, 4),))
 
 
+@pytest.fixture(scope="module")
+def ranking(model: Model) -> Ranking:
+    return Ranking(model, data_of(1, 4, 4, n=4))
+
+
 def why(model: Model, name: str, criterion: str, granularity: str = "output_channel", **changes: bool) -> str | None:
     cut = Ranking(model).layout(name, LayerPlan(granularity=granularity))
     return why_not_criterion(model.graph, name, criterion, cut, **EVERYTHING | changes)
@@ -66,9 +71,9 @@ def test_without_data_only_those_stay_that_need_none(model: Model, name: str) ->
 @pytest.mark.parametrize("name", CRITERIA)
 @pytest.mark.parametrize("layer", ["first", "alone", "out"])
 def test_what_is_allowed_scores_and_what_is_refused_is_one_sentence_with_a_remedy(
-    model: Model, layer: str, name: str, granularity: str
+    model: Model, ranking: Ranking, layer: str, name: str, granularity: str
 ) -> None:
-    ranking, wish = Ranking(model, data_of(1, 4, 4, n=4)), LayerPlan(granularity=granularity, criterion=name)
+    wish = LayerPlan(granularity=granularity, criterion=name)
     if refuses(ranking, layer, wish.model_copy(update={"criterion": "l1"})):
         return  # the granularity does not fit
     said = why_not_criterion(model.graph, layer, name, ranking.layout(layer, wish), **EVERYTHING)

@@ -22,7 +22,7 @@ _STORAGE = "dense bitmask csr n_m best".split()
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured: a document `M` of DESIGN.md section 4 for each form of the model, and what was checked."""
+    """What was measured: a document of figures for each form of the model, and what was checked."""
 
     model: str
     data: str

@@ -260,7 +260,7 @@ def test_csr_is_as_large_as_torchs(rows: int, columns: int, density: float, seed
 
 
 def test_csr_of_the_reference_example() -> None:
-    # rivals.md row 26, 32 x 64 at about 68 % with int64 indices: 7,668 B. Same weight, half the index bytes.
+    # torch.to_sparse_csr of 32 x 64 at about 68 % with int64 indices: 7,668 B. Same weight, half the index bytes.
     kept = (7668 - 33 * 8) // 12
     assert storage_of(32 * 64, kept, 32) == {"dense": 8192, "bitmask": kept * 4 + 256, "csr": kept * 8 + 33 * 4}
 

@@ -1,4 +1,4 @@
-"""Selections: a threshold becomes the sparsity whose mask is the threshold's own, exactly; parity with rivals."""
+"""Selections: a threshold becomes the sparsity whose mask is the threshold's own, exactly; parity with other libraries."""
 
 import re
 from math import inf, nan

@@ -179,7 +179,7 @@ def _share_below(ranking: Ranking, name: str, wish: LayerPlan, scores: Tensor, b
     n_below, n = int((scores < bound).sum()), len(scores)
     if n_below == n and not _may_go(ranking, name, wish):
         raise PlanError(
-            f"{name}: the threshold {bound:.4g} would remove all {n} blocks; {scores.max():.4g} is their largest score"
+            f"{name}: the threshold {bound:.4g} would remove all {n} blocks; at most {scores.max():.4g} keeps some"
         )
     return n_below / n
 

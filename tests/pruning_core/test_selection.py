@@ -1,4 +1,4 @@
-"""Selections: a threshold becomes the sparsity whose mask is the threshold's own, exactly; parity with other libraries."""
+"""Selections: a threshold becomes the sparsity whose mask is the threshold's own, exactly; parity with libraries."""
 
 import re
 from math import inf, nan
@@ -306,7 +306,7 @@ REFUSALS: list[tuple[str, dict[str, object], float, type[PruningError], str]] = 
     ("sparsity", {}, 1.0, PlanError, "conv: sparsity 1 would remove all 72 blocks"),
     ("threshold", {}, nan, PlanError, "setting 'threshold' is nan"),
     ("threshold", {}, inf, PlanError, "setting 'threshold' is inf"),
-    ("threshold", {}, 0.3, PlanError, "conv: the threshold 0.3 would remove all 72 blocks; 0.2"),
+    ("threshold", {}, 0.3, PlanError, "conv: the threshold 0.3 would remove all 72 blocks; at most 0.2"),
     ("standard_deviations", {"criterion": "random"}, 1, CriterionError, "conv: standard deviations bound magnitudes"),
     ("standard_deviations", {}, -1, PlanError, "setting 'deviations' is -1"),
     ("global_threshold", {}, 0.99999, PlanError, "conv: a common threshold would remove all of it; lock it"),

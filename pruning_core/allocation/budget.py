@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import inf
+from math import inf, sqrt
 from typing import Annotated, Literal
 
 from pruning_core.allocation.costs import COSTS, Cost
-from pruning_core.allocation.grid import Grid
+from pruning_core.allocation.grid import EXACT, Grid
 from pruning_core.allocation.seam import Allocation, Problem, allocation
 from pruning_core.allocation.text import DROP, Budget
 from pruning_core.apply import plan_for
@@ -14,6 +14,7 @@ from pruning_core.errors import PlanError
 from pruning_core.registry import Setting
 
 TRIES = 12  # plans measured, at most, to meet a limit on the measured drop
+CAUTION = (1e-3, 10.0)  # shares of an interval, from next to nothing to as good as no cut
 CUTS = 40  # halvings of a limit on a cost, where coupled rows save less together than each alone
 
 
@@ -95,9 +96,10 @@ def _out_of_reach(grid: Grid, limit: int) -> str:
 def _least_cost(problem: Problem, cost: Cost, limit: float) -> Allocation:
     """Return the plan of least cost whose measured drop is at most `limit`.
 
-    Single drops do not add up exactly. So the limit of the predicted drop is searched: doubled or halved from `limit`
-    on, then bisected; each is solved exactly and measured. Where even cuts that harm nothing alone cost too much
-    together, the grid is cut at lower and lower sparsities instead.
+    Single drops do not add up exactly. Where the plan of that predicted drop measures less, the limit of the predicted
+    drop is doubled, then bisected. Where it measures more, the choice was of cells that look better than they are: each
+    counts with its drop and a share of its interval, and that share is bisected; then the grid is cut at lower
+    sparsities. Each is solved exactly and measured.
     """
     grid = Grid.of(problem, cost)
     tried: dict[str, Allocation] = {}
@@ -107,7 +109,10 @@ def _least_cost(problem: Problem, cost: Cost, limit: float) -> Allocation:
         tried[key] = tried.get(key) or _with_drop(problem, found)
         return _drop(tried[key]) <= limit
 
-    if not _search_prediction(grid, limit, fits):
+    if fits(grid.least_cost(limit)):
+        _search_prediction(grid, limit, fits)
+    else:
+        _search_caution(grid, limit, fits)
         _search_cap(grid, fits)
     kept = [found for found in tried.values() if _drop(found) <= limit]
     if not kept:
@@ -115,22 +120,23 @@ def _least_cost(problem: Problem, cost: Cost, limit: float) -> Allocation:
     return min(kept, key=lambda found: (cost(problem, found.plan), _drop(found)))
 
 
-def _search_prediction(grid: Grid, limit: float, fits: Callable[[Allocation], bool]) -> bool:
-    """Try plans of growing or falling predicted drop; return whether one fits."""
-    most = sum(max(row.drops) for row in grid.rows) / 1e12
-    low, high, middle, found = 0.0, most, min(limit, most), False
-    for _ in range(TRIES):
-        if fits(grid.least_cost(middle)):
-            found, low = True, middle
-            if middle >= most:
-                break
-            middle = min(most, max(2 * middle, 1e-3)) if high == most else (low + high) / 2
-        else:
-            if middle <= 0:
-                break
-            high = middle
-            middle = (low + high) / 2 if found or high > 1e-4 else 0.0
-    return found or fits(grid.least_cost(0.0))
+def _search_prediction(grid: Grid, limit: float, fits: Callable[[Allocation], bool]) -> None:
+    """Try plans of larger predicted drop."""
+    low, most = limit, sum(max(row.drops) for row in grid.rows) / EXACT
+    high = inf
+    for _ in range(TRIES - 1):
+        middle = min(most, max(2 * low, 1e-3)) if high == inf else (low + high) / 2
+        low, high = (middle, high) if fits(grid.least_cost(middle)) else (low, middle)
+        if low >= most:
+            break
+
+
+def _search_caution(grid: Grid, limit: float, fits: Callable[[Allocation], bool]) -> None:
+    """Try plans of more and less caution; against a limit near zero no doubt could be weighed, so it counts as 0.01."""
+    low, high = CAUTION
+    for _ in range(TRIES - 1):
+        middle = sqrt(low * high)
+        low, high = (low, middle) if fits(grid.least_cost(max(limit, 0.01), middle)) else (middle, high)
 
 
 def _search_cap(grid: Grid, fits: Callable[[Allocation], bool]) -> None:
@@ -139,7 +145,8 @@ def _search_cap(grid: Grid, fits: Callable[[Allocation], bool]) -> None:
     low, high = 0, len(levels) - 1
     while low <= high:
         middle = (low + high) // 2
-        low, high = (middle + 1, high) if fits(grid.least_cost(0.0, levels[middle])) else (low, middle - 1)
+        tried = grid.least_cost(0.0, cap=levels[middle])
+        low, high = (middle + 1, high) if fits(tried) else (low, middle - 1)
 
 
 def _with_drop(problem: Problem, found: Allocation) -> Allocation:

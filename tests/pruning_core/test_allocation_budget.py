@@ -31,6 +31,7 @@ from pruning_core.allocation.timing import Timings, kept_sizes, operator_call
 from pruning_core.apply import masks_for
 from pruning_core.data import Dataset, EvalData
 from pruning_core.errors import DataError, PlanError, UnknownName
+from pruning_core.metrics import Measurement
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan
 from pruning_core.sensitivity.cells import Cell, Sweep, Tally
@@ -141,6 +142,42 @@ def test_a_limit_on_the_measured_drop_is_kept() -> None:
     assert found.measured_drop == task.drop_of(found.plan)
     wider = within(task, Budget("accuracy_drop", 0.3), "macs")
     assert COSTS["macs"](task, wider.plan) <= COSTS["macs"](task, found.plan) < net().graph.macs
+
+
+def churned(changed: dict[str, list[int]], levels: tuple[float, ...]) -> Sweep:
+    """A sweep without any drop, in which so many of N answers changed, half of them for the better."""
+    cells = tuple(
+        Cell(name, level, level, Tally(N, correct=N, gained=n // 2, lost=n // 2, labelled=True), True)
+        for name, counts in changed.items()
+        for level, n in zip(levels, counts, strict=True)
+    )
+    return replace(sweep_of({}), cells=cells)
+
+
+@pytest.mark.parametrize(("sure", "doubtful"), [("a", "c"), ("c", "a")])
+def test_among_equal_predictions_the_surest_cells_are_taken(sure: str, doubtful: str) -> None:
+    changed = {sure: [0, 0], "b": [400, 400], doubtful: [200, 200]}
+    task = Problem(net(), data(), measured=churned({name: changed[name] for name in NAMES}, (0.5, 0.75)))
+    for fewer in (20, 30):  # each of a and c alone can give it
+        found = within(task, Budget("params", net().graph.params - fewer, is_fraction=False))
+        assert list(levels_of(found)) == [sure]
+
+
+class Fragile(Problem):
+    """A model that loses accuracy where `b` or `c` lose more than a quarter."""
+
+    def drop_of(self, plan: Plan) -> Measurement:
+        drop = 0.05 if max(plan.layer("b").sparsity, plan.layer("c").sparsity) > 0.25 else 0.01
+        return Measurement(drop, "fraction", False, (drop, drop), "", N)
+
+
+@pytest.mark.parametrize("limit", [0.01, 0.02])
+def test_under_a_limit_on_the_drop_cells_that_changed_many_answers_are_left_out(limit: float) -> None:
+    task = Fragile(net(), data(), measured=churned({"a": [0, 0], "b": [0, 300], "c": [0, 300]}, (0.25, 0.9)))
+    found = within(task, Budget("accuracy_drop", limit), "params")
+    assert levels_of(found) == {"a": 0.9, "b": 0.25, "c": 0.25}
+    assert found.measured_drop is not None
+    assert found.measured_drop.value == 0.01
 
 
 def test_the_fit_never_falls_and_keeps_the_raw_cells() -> None:

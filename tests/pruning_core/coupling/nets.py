@@ -1,6 +1,7 @@
 """Small nets, each with one thing that makes coupling hard; sizes differ where a mix-up could hide."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pruning_core.coupling import Coupling, Options, couple
-from pruning_core.graph import trace
+from pruning_core.graph import ModelGraph, trace
 from pruning_core.layers import tensor_at
 
 Slot = tuple[str, int, int]  # tensor, stored dimension, index
@@ -33,7 +34,20 @@ class Net(nn.Module):
 def coupled(net: nn.Module, *inputs: Tensor | tuple[int, ...], options: Options | None = None) -> Coupling:
     """Couple a net at example inputs, or at random ones of these shapes."""
     examples = tuple(given if isinstance(given, Tensor) else torch.randn(2, *given) for given in inputs)
-    return couple(trace(net.eval(), examples), options)
+    return couple(traced(net, *examples), options)
+
+
+def traced(net: nn.Module, *examples: Tensor) -> ModelGraph:
+    """Trace a net; one of `NETS` only once, since a trace takes long and is never changed."""
+    name = next((name for name, (known, _) in NETS.items() if known is net), None)
+    return trace(net.eval(), examples) if name is None else traced_once(name)
+
+
+@cache
+def traced_once(name: str) -> ModelGraph:
+    """Trace one of `NETS`; the graph shares its parameters."""
+    net, shapes = NETS[name]
+    return trace(net.eval(), tuple(torch.randn(2, *shape) for shape in shapes))
 
 
 def slots_of(coupling: Coupling) -> dict[int, frozenset[Slot]]:

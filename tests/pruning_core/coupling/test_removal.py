@@ -12,22 +12,15 @@ from torch import nn
 import pruning_core.errors as errors
 from pruning_core.coupling import CannotRemove, Coupling, Options, couple
 from pruning_core.coupling.rules import RULES
-from pruning_core.graph import ModelGraph, trace
 from pruning_core.layers import tensor_at
-from tests.pruning_core.coupling.nets import NETS, Net, coupled
+from tests.pruning_core.coupling.nets import NETS, Net, coupled, traced_once
 
 OPTIONS = (Options(), Options(through_norms=True), Options(heads="dimension"))
 
 
 @cache
-def graph_of(name: str) -> ModelGraph:
-    net, shapes = NETS[name]
-    return trace(net.eval(), tuple(torch.randn(2, *shape) for shape in shapes))
-
-
-@cache
 def of_net(name: str, option: int) -> Coupling:
-    return couple(graph_of(name), OPTIONS[option])
+    return couple(traced_once(name), OPTIONS[option])
 
 
 def group_of(coupling: Coupling, name: str, dim: int, *indices: int) -> np.ndarray:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from pruning_core.coupling import Coupling, Options, couple
-from pruning_core.graph import trace
 from pruning_core.layers import operator
 from pruning_core.slimming import living_graph, slim_graph
 from pruning_core.slimming.compare import difference
+from tests.pruning_core.coupling.nets import traced
 from tests.removals import IntArray, masked_module
 from tests.zoo import shaken
 
@@ -20,7 +20,7 @@ CLOSE = 1e-5  # of the largest output
 
 def coupled(net: nn.Module, *inputs: Tensor, options: Options | None = None) -> Coupling:
     """Couple a net with shaken weights."""
-    return couple(trace(shaken(net), inputs), options)
+    return couple(traced(shaken(net), *inputs), options)
 
 
 def groups_of(coupling: Coupling, name: str, *indices: int, dim: int = 0) -> IntArray:

@@ -30,7 +30,7 @@ def compete(wishes: dict[str, LayerPlan], ranking: Ranking) -> list[Change]:
     for (name, wish), part in zip(wishes.items(), parts, strict=True):
         if not part.any() and 1.0 not in (layouts[name].steps or ()):
             raise PlanError(f"{name}: the model-wide ranking would remove all of it; lock it, or lower the sparsity")
-        result.append(ranking.change_of(name, wish, ranking.rounded(name, wish, part.reshape(1, -1))))
+        result.append(ranking.change_of(name, wish, ranking.fitted(name, wish, part.reshape(1, -1))))
     return result
 
 

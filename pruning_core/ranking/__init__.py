@@ -2,6 +2,6 @@
 
 from pruning_core.ranking.change import Change
 from pruning_core.ranking.ranking import Ranking
-from pruning_core.ranking.refusals import kept_whole, refuses, why_not
+from pruning_core.ranking.refusals import cannot_go, kept_whole, refuses, why_not
 
-__all__ = ["Change", "Ranking", "kept_whole", "refuses", "why_not"]
+__all__ = ["Change", "Ranking", "cannot_go", "kept_whole", "refuses", "why_not"]

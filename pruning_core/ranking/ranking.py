@@ -12,7 +12,7 @@ from pruning_core.coupling.rows import Rows
 from pruning_core.coupling.units import Units
 from pruning_core.criteria import CRITERIA, Refit, split_settings
 from pruning_core.data import EvalData
-from pruning_core.errors import CriterionError, PlanError
+from pruning_core.errors import CannotRemove, CriterionError, PlanError
 from pruning_core.granularities import GRANULARITIES, Layout
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan, PlanOptions, options_of
@@ -82,8 +82,10 @@ class Ranking:
         keep, widths = self._n_wished(name, wish), self.widths(name, wish)
         if widths is None or self.channel_multiple == 1:
             return keep
-        order = torch.arange(widths.channels.shape[1]) if widths.are_alike else self.ranks(name, wish)[0]
-        return int(widths.rounded(order < keep, order, self.channel_multiple).sum())
+        if widths.are_alike:  # then it does not matter which
+            order = torch.arange(widths.channels.shape[1])
+            return int(widths.rounded(order < keep, order, self.channel_multiple).sum())
+        return int(self._kept(name, wish).sum())
 
     def _n_wished(self, name: str, wish: LayerPlan) -> int:
         """Return the same without rounding to a multiple of channels."""
@@ -163,24 +165,28 @@ class Ranking:
         if not isinstance(layout, Units):
             return {name: masks.expand(keep, layout)}
         removed = layout.groups[~keep[0].numpy()]
-        return self.rows.masks_without(removed)
+        try:
+            return self.rows.masks_without(removed)
+        except CannotRemove as error:
+            raise CannotRemove(f"{name}: {error}") from None
 
     def statistics(self, needs: frozenset[str], layer: str | None = None) -> Mapping[str, LayerStatistics]:
         """Return the statistics `needs` of every layer; what is too large for all at once, of `layer` alone."""
         return self._shared.observed.statistics(needs, layer)
 
-    def rounded(self, name: str, wish: LayerPlan, keep: Tensor) -> Tensor:
-        """Return which blocks stay, (arenas, blocks): those of `keep`, and of channels the best up to a multiple."""
+    def fitted(self, name: str, wish: LayerPlan, keep: Tensor) -> Tensor:
+        """Return which blocks stay, (arenas, blocks): those of `keep`; of channels one of each kind, and a multiple."""
         widths = self.widths(name, wish)
-        if widths is None or self.channel_multiple == 1:
+        if widths is None:
             return keep
-        return widths.rounded(keep[0], self.ranks(name, wish)[0], self.channel_multiple)[None]
+        ranks = self.ranks(name, wish)[0]
+        return widths.rounded(widths.spared(keep[0], ranks), ranks, self.channel_multiple)[None]
 
     def widths(self, name: str, wish: LayerPlan) -> Widths | None:
         """Return the numbers of channels that a wish for channels decides; None for wishes for something else."""
         units = self.units(name, wish)
-        return Widths.of(units, self.model.graph) if units and units.structure in ("output", "input") else None
+        return self._scoring.widths(units) if units and units.structure in ("output", "input") else None
 
     def _kept(self, name: str, wish: LayerPlan) -> Tensor:
         """Return which blocks stay by the wish, (arenas, blocks) bool."""
-        return self.rounded(name, wish, masks.below(self.ranks(name, wish), self._n_wished(name, wish)))
+        return self.fitted(name, wish, masks.below(self.ranks(name, wish), self._n_wished(name, wish)))

@@ -15,6 +15,17 @@ def refuses(ranking: Ranking, name: str, wish: LayerPlan) -> str | None:
     return None
 
 
+def cannot_go(ranking: Ranking, name: str, wish: LayerPlan) -> str | None:
+    """Return why what `wish` chooses in layer `name` cannot go, or None; coupled channels are chosen to find out."""
+    if (why := refuses(ranking, name, wish)) is not None or ranking.units(name, wish) is None:
+        return why
+    try:
+        ranking.masks(name, wish)
+    except PruningError as error:
+        return str(error)
+    return None
+
+
 def kept_whole(ranking: Ranking, name: str, wish: LayerPlan) -> str | None:
     """Return why a wish for some sparsity takes nothing from layer `name`, or None where it takes some."""
     n = ranking.layout(name, wish).blocks_per_arena

@@ -1,4 +1,4 @@
-"""Widths that hardware likes: how many channels of each layer of a row stay is rounded up to a multiple."""
+"""Which channels of a row may stay together: some of each kind, and as many as hardware likes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +28,24 @@ class Widths:
     def are_alike(self) -> bool:
         """Whether any unit changes the widths as any other does, so that the count does not depend on which go."""
         return bool((self.channels == self.channels[:, :1]).all())
+
+    @cached_property
+    def kinds(self) -> Tensor:
+        """The kind of each unit, int64 (units,): those of one kind belong to the same layers, as values of heads do."""
+        found: Tensor = torch.unique(self.channels > 0, dim=1, return_inverse=True)[1]
+        return found
+
+    def spared(self, keep: Tensor, ranks: Tensor) -> Tensor:
+        """Return `keep` (units,) with the best unit of each kind that would go wholly, for the weakest of others."""
+        keep, kinds = keep.clone(), self.kinds
+        for kind in dict.fromkeys(kinds[ranks.argsort()].tolist()) if kinds.any() else ():
+            counts = torch.bincount(kinds[keep], minlength=int(kinds.max()) + 1)
+            spare = (keep & (counts[kinds] > 1)).nonzero()[:, 0]
+            if counts[kind] == 0 and len(spare):
+                own = (kinds == kind).nonzero()[:, 0]
+                keep[spare[ranks[spare].argmax()]] = False
+                keep[own[ranks[own].argmin()]] = True
+        return keep
 
     def rounded(self, keep: Tensor, ranks: Tensor, multiple: int) -> Tensor:
         """Return `keep` (units,) and as many of the best others as make every width a multiple of `multiple`.

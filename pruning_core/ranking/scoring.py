@@ -16,6 +16,7 @@ from pruning_core.model import Model
 from pruning_core.plan import LayerPlan
 from pruning_core.ranking.cache import Cache
 from pruning_core.ranking.calibration import Calibration
+from pruning_core.ranking.rounding import Widths
 from pruning_core.statistics import LayerStatistics
 
 
@@ -25,6 +26,7 @@ class Scoring:
     def __init__(self, model: Model, calibration: Calibration, options: Options) -> None:
         self.model, self.calibration, self.options = model, calibration, options
         self._cache = Cache()
+        self._widths: dict[Units, Widths] = {}
 
     def layout(self, name: str, wish: LayerPlan) -> Layout | Units:
         """Return how the wish cuts layer `name`; a shape that does not fit is refused with the layer's name."""
@@ -37,6 +39,12 @@ class Scoring:
             return self.model.rows_under(self.options).units(name, member.structure)
         except (PlanError, UnknownName) as error:
             raise type(error)(f"{name}: {error}") from None
+
+    def widths(self, units: Units) -> Widths:
+        """Return the numbers of channels that a row decides, found once."""
+        if units not in self._widths:
+            self._widths[units] = Widths.of(units, self.model.graph)
+        return self._widths[units]
 
     def check(self, name: str, wish: LayerPlan) -> None:
         """Refuse a criterion that lacks what it needs or has no meaning here, before anything is computed."""

@@ -14,7 +14,7 @@ from pruning_core.data import EvalData, check_fits
 from pruning_core.errors import PlanError
 from pruning_core.model import Model
 from pruning_core.plan import Heads, LayerPlan, options_of
-from pruning_core.ranking import Ranking, refuses, why_not
+from pruning_core.ranking import Ranking, cannot_go, why_not
 from pruning_core.sensitivity.answers import tally_of
 from pruning_core.sensitivity.cells import Cell, Sweep
 from pruning_core.sensitivity.engine import Engine, Job
@@ -147,6 +147,6 @@ def _wishes(name: str, request: Request, ranking: Ranking) -> tuple[tuple[LayerP
         return (), str(error)
     steps = ranking.layout(name, request.wish(0.0)).steps
     wishes = [request.wish(level) for level in sorted(set(request.levels if steps is None else steps[1:]))]
-    refusals = [refuses(ranking, name, wish) for wish in wishes]
+    refusals = [cannot_go(ranking, name, wish) for wish in wishes]
     fitting = tuple(wish for wish, refusal in zip(wishes, refusals, strict=True) if refusal is None)
     return fitting, next((refusal for refusal in refusals if refusal), "no level was chosen")

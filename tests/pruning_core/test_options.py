@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 import pruning_core as pc
+from pruning_core import masks
 from pruning_core.apply import changes_for, masked_form
 from pruning_core.coupling import Options, couple
 from pruning_core.coupling.rows import Rows
@@ -152,6 +153,22 @@ def test_exports_under_through_norms_build_the_same_models_again(tmp_path: Path)
     assert pc.Plan.read(tmp_path / "plan.json") == plan_of("both")
 
 
+def test_queries_and_values_keep_one_dimension_each() -> None:
+    name, wish = "layers.0.attention.qkv", pc.LayerPlan(sparsity=0.9, granularity="output_channel")
+    dimensions = reference().ranking.under(pc.Plan(heads="dimension"))
+    units = dimensions.units(name, wish)
+    assert units is not None
+    is_value = torch.isin(torch.arange(32), units.columns["layers.0.attention.proj"])
+    best = masks.below(dimensions.ranks(name, wish), 3)[0]
+    assert is_value[best].all() or not is_value[best].any(), "the best three are of both kinds: no test"
+    found = dimensions.change(name, wish)
+    kept = torch.tensor([group not in found.removed for group in units.groups.tolist()])
+    assert int(kept.sum()) == 3
+    assert is_value[kept].any()
+    assert not is_value[kept].all()
+    assert int((kept & best).sum()) == 2
+
+
 def test_heads_and_dimensions_are_two_ways_to_cut_one_layer() -> None:
     ranking, head = reference().ranking, pc.LayerPlan(sparsity=0.5, granularity="head")
     wish = pc.LayerPlan(sparsity=0.25, granularity="output_channel")
@@ -203,8 +220,9 @@ def test_replayed_norms_see_what_lives(name: str) -> None:
     assert_replayed(net_with(NORMS[name]), torch.randn(2, 7, 5))
 
 
-@pytest.mark.parametrize("norm", [nn.GroupNorm(3, 12), nn.GroupNorm(3, 12, affine=False), nn.GroupNorm(1, 12)])
-def test_replayed_group_norms_see_what_lives(norm: nn.Module) -> None:
+@pytest.mark.parametrize(("groups", "affine"), [(3, True), (3, False), (1, True), (6, True)])
+def test_replayed_group_norms_see_what_lives(groups: int, affine: bool) -> None:
+    norm = nn.GroupNorm(groups, 12, affine=affine)  # of 6 groups whole ones go, of 3 the same positions in each
     assert_replayed(nn.Sequential(nn.Conv2d(3, 12, 3), norm, nn.ReLU(), nn.Conv2d(12, 4, 1)), torch.randn(2, 3, 8, 8))
 
 

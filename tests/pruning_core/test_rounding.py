@@ -1,16 +1,19 @@
 """Widths rounded up to a multiple of channels: exact counts on rows made by hand, and the widths of whole models."""
 
+from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import pruning_core as pc
 from pruning_core.apply import changes_for
 from pruning_core.lint import lint
 from pruning_core.ranking import Ranking
 from pruning_core.ranking.rounding import Widths
+from pruning_core.sensitivity import Request, sweep
 from pruning_core.slimming import slim_graph
 
 
@@ -63,6 +66,55 @@ def test_the_best_of_the_others_are_added() -> None:
 @cache
 def sample(name: str) -> pc.Model:
     return pc.load_model(name)
+
+
+def test_each_kind_of_a_row_keeps_its_best_in_place_of_the_weakest_other() -> None:
+    found, ranks = widths([1, 1, 1, 1, 1], [0, 0, 0, 1, 1]), torch.tensor([0, 1, 2, 4, 3])
+    assert found.kinds.tolist() in ([0, 0, 0, 1, 1], [1, 1, 1, 0, 0])
+    assert found.spared(ranks < 3, ranks).tolist() == [True, True, False, False, True]
+    assert found.spared(ranks < 4, ranks).tolist() == [True, True, True, False, True]
+    assert found.spared(ranks < 1, ranks).tolist() == [True, False, False, False, False]  # one is not enough for two
+    assert widths([1] * 5).spared(ranks < 3, ranks).tolist() == (ranks < 3).tolist()
+
+
+class Halves(nn.Module):
+    """What one layer makes is read by halves, each by a layer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.left, self.right = nn.Linear(4, 12), nn.Linear(6, 3), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.first(x).relu().chunk(2, 1)
+        total: Tensor = self.left(left) + self.right(right)
+        return total
+
+
+def halves() -> pc.Model:
+    torch.manual_seed(0)
+    net = Halves()
+    with torch.no_grad():
+        net.first.weight[:6] *= 100
+    return pc.Model("halves", net, (torch.randn(2, 4),))
+
+
+def test_halves_that_are_read_apart_keep_one_each() -> None:
+    model = halves()
+    mask = Ranking(model).mask("first", channels(0.7)).any(1)
+    assert (int(mask[:6].sum()), int(mask[6:].sum())) == (3, 1)
+    plan = pc.plan_for(model).with_layer("first", **channels(0.7).model_dump())
+    assert slimmed_shapes(model, plan)["right.weight"] == (3, 1)
+    with pytest.raises(pc.PruningError, match="first: nothing would be left of"):
+        pc.masks_for(model, plan.with_layer("first", sparsity=0.9))
+
+
+def test_a_sweep_leaves_out_the_levels_that_would_empty_something() -> None:
+    model = halves()
+    data = pc.EvalData("noise", "validation", np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32), None)
+    request = Request("output_channel", levels=(0.5, 0.9), layers=("first",))
+    assert [cell.sparsity for cell in sweep(model, data, request).cells] == [0.5]
+    with pytest.raises(pc.PruningError, match="first: nothing would be left of"):
+        sweep(model, data, replace(request, levels=(0.9,)))
 
 
 def grouped() -> pc.Model:

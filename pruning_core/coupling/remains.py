@@ -113,6 +113,8 @@ def _box(labels: Tensor, living: Tensor, where: str) -> Lines:
     """Return the living indices per dimension of `labels`; refuse what is no box."""
     if living.all():
         return tuple(torch.ones(size, dtype=torch.bool) for size in labels.shape)
+    if living.dim() == 1 and living.any():
+        return (living.expand(labels.shape),)
     lines, box = [], torch.ones_like(living)
     for dim in range(living.dim()):
         others = [other for other in range(living.dim()) if other != dim]

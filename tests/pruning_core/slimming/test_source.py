@@ -49,7 +49,7 @@ def test_infinities_and_several_outputs() -> None:
     with torch.inference_mode():
         found, expected = rebuilt(graph)(x), graph(x)
     assert isinstance(expected, tuple)
-    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)  # where all are masked, softmax is NaN
 
 
 def test_tied_weights_are_tied_again() -> None:

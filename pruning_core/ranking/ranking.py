@@ -17,8 +17,8 @@ from pruning_core.granularities import GRANULARITIES, Layout
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan, PlanOptions, options_of
 from pruning_core.ranking.change import Change
-from pruning_core.ranking.rounding import Widths
 from pruning_core.ranking.shared import Shared, key_of
+from pruning_core.ranking.widths import Widths
 from pruning_core.statistics import LayerStatistics
 
 _PLAIN = Plan()

@@ -16,7 +16,7 @@ from pruning_core.model import Model
 from pruning_core.plan import LayerPlan
 from pruning_core.ranking.cache import Cache
 from pruning_core.ranking.calibration import Calibration
-from pruning_core.ranking.rounding import Widths
+from pruning_core.ranking.widths import Widths
 from pruning_core.statistics import LayerStatistics
 
 

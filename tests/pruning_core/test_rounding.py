@@ -12,7 +12,7 @@ import pruning_core as pc
 from pruning_core.apply import changes_for
 from pruning_core.lint import lint
 from pruning_core.ranking import Ranking
-from pruning_core.ranking.rounding import Widths
+from pruning_core.ranking.widths import Widths
 from pruning_core.sensitivity import Request, sweep
 from pruning_core.slimming import slim_graph
 
@@ -66,6 +66,11 @@ def test_the_best_of_the_others_are_added() -> None:
 @cache
 def sample(name: str) -> pc.Model:
     return pc.load_model(name)
+
+
+def test_a_width_that_is_right_stays_so_where_another_unit_does() -> None:
+    found, ranks = widths([1, 1, 1, 1], [2, 0, 1, 0]), torch.tensor([0, 2, 1, 3])
+    assert found.rounded(ranks < 1, ranks, 2).tolist() == [True, True, False, False]
 
 
 def test_each_kind_of_a_row_keeps_its_best_in_place_of_the_weakest_other() -> None:
@@ -170,6 +175,22 @@ def test_grouped_convolutions_keep_multiples_of_channels(sparsity: float, multip
     if width < 16:
         shapes = slimmed_shapes(model, plan)
         assert (shapes["0.weight"][0], shapes["2.weight"][0], shapes["4.weight"][1]) == (width, width, width)
+
+
+def test_a_reader_in_groups_counts_the_inputs_of_all_groups() -> None:
+    torch.manual_seed(0)  # two groups of eight: a unit is one channel of each
+    net = nn.Sequential(nn.Conv2d(3, 16, 1), nn.ReLU(), nn.Conv2d(16, 6, 3, groups=2), nn.ReLU(), nn.Conv2d(6, 5, 1))
+    ranking = Ranking(pc.Model("two groups", net, (torch.randn(2, 3, 5, 5),))).under(pc.Plan(channel_multiple=4))
+    assert len(ranking.units("0", channels(0.0)).groups) == 8  # type: ignore[union-attr]
+    assert [ranking.n_keep("0", channels(sparsity)) for sparsity in (0.2, 0.4, 0.6)] == [6, 6, 4]
+
+
+def test_the_count_is_that_of_the_mask_where_layers_read_different_units() -> None:
+    ranking = Ranking(pc.Model("halves", Halves(), (torch.randn(2, 4),))).under(pc.Plan(channel_multiple=4))
+    for sparsity in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7):
+        kept = ranking.mask("first", channels(sparsity)).any(1)
+        assert ranking.n_keep("first", channels(sparsity)) == int(kept.sum())
+        assert {int(half.sum()) for half in kept.split(6)} <= {4, 6}
 
 
 @pytest.mark.parametrize("name", ["resnet_fashion", "mobilenet_fashion"])

@@ -1,4 +1,4 @@
-"""Which channels of a row may stay together: some of each kind, and as many as hardware likes."""
+"""`Widths`: which channels of a row may stay together: one of each kind, and as many as hardware likes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -19,9 +19,10 @@ ROWS = [
     ("mobilenet_fashion", "output_channel", 0.5),
     ("resnet_fashion", "layer", 1.0),
 ]
+FILES = [pytest.param(*row, marks=[pytest.mark.slow] if row[0] == "mobilenet_fashion" else []) for row in ROWS]
 
 
-@pytest.mark.parametrize(("name", "granularity", "sparsity"), ROWS)
+@pytest.mark.parametrize(("name", "granularity", "sparsity"), FILES)
 def test_structures_leave_the_model(name: str, granularity: str, sparsity: float, tmp_path: Path) -> None:
     model, data = pc.load_model(name), pc.load_data("fashion_mnist").test.take(40)
     plan, why_dense = pc.uniform_plan(model, pc.LayerPlan(sparsity=sparsity, granularity=granularity))

@@ -1,6 +1,6 @@
 """Models of three libraries, none of which the package knows: masked = slimmed = ONNX Runtime, and source that loads.
 
-The small ones run always, all others are slow; `python -m tests.benchmarks.coverage` writes the table of all.
+The small ones run always (but for `SLOW`), all others are slow; `python -m tests.benchmarks.coverage` writes a table.
 """
 
 import numpy as np
@@ -26,11 +26,13 @@ NO_OWN_MODULE = {
     "maxvit_t",
 }  # sizes in their code
 UNKNOWN = {"transformers:bert": {"aten.gather: no rule for this operator"}}
+SLOW = {"transformers:vit"}  # as timm's
+FAST = [pytest.param(*item, id=item[0], marks=[pytest.mark.slow] if item[0] in SLOW else []) for item in SMALL.items()]
 BEYOND_ROUNDING = 1e-2  # of the output's standard deviation: what a removal must move, or the proof is empty
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-@pytest.mark.parametrize(("name", "entry"), SMALL.items(), ids=list(SMALL))
+@pytest.mark.parametrize(("name", "entry"), FAST)
 def test_small(name: str, entry: Entry) -> None:
     model = Model(name, entry.module(), entry.inputs())
     through_norms = couple(model.graph, Options(through_norms=True))

@@ -91,41 +91,51 @@ def test_progress_is_only_for_terminals(say: Say) -> None:
     assert say("sensitivity", LENET, *FEW, "--levels", "0.5").err == ""
 
 
-def python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-
-
-def test_help_is_quick_since_torch_and_streamlit_wait() -> None:
-    loaded = "len({'torch', 'streamlit', 'pruning_core'} & {*sys.modules})"
-    done = python(f"import sys; from explorer import cli; cli.answer(['--help']); sys.exit({loaded})")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "Usage: pruning-explorer" in done.stdout
-
-
-def test_a_process_prints_one_document_and_leaves_with_0() -> None:
-    done = python(f"from explorer.cli import main; main(['inspect', '{LENET}', '--json'])")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["model"] == LENET
-
-
-def test_a_process_refuses_with_2_and_no_traceback() -> None:
-    done = python(
-        f"from explorer.cli import main; main(['prune', '{LENET}', '--budget', 'x', '--out', '/nowhere/out'])"
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"pruning-explorer: E110: the budget 'x' is not understood; .*\n", done.stderr)
-
-
-def test_ctrl_c_ends_a_process_with_130_and_no_traceback() -> None:
-    interrupted = "update = lambda *_: os.kill(os.getpid(), signal.SIGINT)"
-    code = f"""
+LOADED = "len({'torch', 'streamlit', 'pruning_core'} & {*sys.modules})"
+PROGRAMS = {
+    "help": f"import sys; from explorer import cli; cli.answer(['--help']); sys.exit({LOADED})",
+    "document": f"from explorer.cli import main; main(['inspect', '{LENET}', '--json'])",
+    "refusal": f"from explorer.cli import main; main(['prune', '{LENET}', '--budget', 'x', '--out', '/nowhere/out'])",
+    "interrupt": f"""
 import os, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 from explorer.cli import main
 from explorer.commands import sensitivity
-{interrupted}
+update = lambda *_: os.kill(os.getpid(), signal.SIGINT)
 sensitivity.sweep = lambda *_, on_progress, **__: update() or signal.pause()
 main(["sensitivity", "{LENET}"])
-"""
-    done = python(code)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def ended() -> dict[str, tuple[int, str, str]]:
+    """How each program ends: its code, output and errors. They run side by side, since each takes seconds to start."""
+    started = {
+        name: subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for name, code in PROGRAMS.items()
+    }
+    said = {name: process.communicate(timeout=120) for name, process in started.items()}
+    return {name: (started[name].returncode, *said[name]) for name in started}
+
+
+def test_help_is_quick_since_torch_and_streamlit_wait(ended: dict[str, tuple[int, str, str]]) -> None:
+    code, out, err = ended["help"]
+    assert (code, err) == (0, "")
+    assert "Usage: pruning-explorer" in out
+
+
+def test_a_process_prints_one_document_and_leaves_with_0(ended: dict[str, tuple[int, str, str]]) -> None:
+    code, out, err = ended["document"]
+    assert (code, err) == (0, "")
+    assert json.loads(out)["model"] == LENET
+
+
+def test_a_process_refuses_with_2_and_no_traceback(ended: dict[str, tuple[int, str, str]]) -> None:
+    code, out, err = ended["refusal"]
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"pruning-explorer: E110: the budget 'x' is not understood; .*\n", err)
+
+
+def test_ctrl_c_ends_a_process_with_130_and_no_traceback(ended: dict[str, tuple[int, str, str]]) -> None:
+    assert ended["interrupt"] == (130, "", "")

@@ -50,6 +50,8 @@ class Reference:
 
     def replay_under(self, coupling: Coupling | None) -> Replay:
         """Return the graph prepared for forks whose norms may lose channels of `coupling`, made once for each."""
+        if (known := self._replays.get(coupling)) is not None:
+            return known  # without waiting for who measures
         with self._lock:
             if coupling not in self._replays:
                 replay = Replay(self.model.graph, coupling)

@@ -193,8 +193,15 @@ def test_the_count_is_that_of_the_mask_where_layers_read_different_units() -> No
         assert {int(half.sum()) for half in kept.split(6)} <= {4, 6}
 
 
-@pytest.mark.parametrize("name", ["resnet_fashion", "mobilenet_fashion"])
-@pytest.mark.parametrize(("multiple", "scope"), [(8, "layer"), (8, "model"), (3, "layer")])
+@pytest.mark.parametrize(
+    ("name", "multiple", "scope"),
+    [
+        ("resnet_fashion", 8, "layer"),
+        ("resnet_fashion", 8, "model"),
+        ("resnet_fashion", 3, "layer"),
+        ("mobilenet_fashion", 8, "layer"),
+    ],
+)
 def test_every_width_of_a_slimmed_model_is_a_multiple(name: str, multiple: int, scope: str) -> None:
     model = sample(name)
     ranking = Ranking(model).under(pc.Plan(channel_multiple=multiple))

@@ -39,6 +39,11 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
+def pytest_runtest_setup() -> None:
+    """The same random numbers for a test wherever it stands among the others."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _each_sample_is_loaded_once() -> Iterator[None]:
     """Share sample models, their traces and their data between all tests; none of these may be changed."""

@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from explorer.commands import prune
 from pruning_core import load_model
 from pruning_core.plan import LayerPlan, Plan
 from pruning_core.ranking import Ranking
@@ -237,7 +239,10 @@ def test_a_criterion_without_meaning_for_a_layer_leaves_it_dense(say: Say, tmp_p
     assert list(pruned.json()["left_dense"]) == ["fc"]
 
 
-def test_prune_shows_what_leaves_the_model_beside_what_is_masked(say: Say, tmp_path: Path) -> None:
+def test_prune_shows_what_leaves_the_model_beside_what_is_masked(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune, "measure", partial(prune.measure, seconds=0.2))
     options = "--granularity output_channel --sparsity 0.5 --samples 64 --latency".split()
     text = say("prune", LENET, *options, "--out", str(tmp_path / "out")).out
     assert re.search(r"Dense +Masked +Slimmed +Change", text)

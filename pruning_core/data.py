@@ -32,6 +32,7 @@ class EvalData:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     class_names: tuple[str, ...] = ()
     tokens: bool = False  # whether inputs are numbers of words, which a model looks up: they stay whole
+    source: str = ""  # the file it was read from, so that it can be read again; a sample's name says it itself
 
     def __post_init__(self) -> None:
         check_examples(self.inputs, self.targets)
@@ -87,8 +88,8 @@ class Dataset:
     splits: Mapping[str, EvalData]
 
     def split(self, name: str) -> EvalData:
-        """Return one split; a set that has no such split answers with its only one."""
-        if name not in SPLITS:
+        """Return one split; a set that has no such split answers with its only one, which may have a name of its own."""
+        if name not in SPLITS and name not in {data.split for data in self.splits.values()}:
             raise DataError(f"unknown split '{name}'; known: {', '.join(SPLITS)}")
         return self.splits[name] if name in self.splits else next(iter(self.splits.values()))
 

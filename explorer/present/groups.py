@@ -46,5 +46,7 @@ def removable(bench: pc.Workbench, name: str, wish: LayerPlan) -> Row | None:
     if units is None:
         return None
     word = WORDS[GRANULARITIES[wish.granularity].structure or ""]
+    if units.structure == "branch" and len(units.members) == 1:
+        word = "layer"
     stay = [f"{words.plural(n, word)} must stay: {why}" for why, n in units.kept_by_reason.items()]
     return {"word": word, "n": len(units.groups), "stay": stay}

@@ -9,7 +9,7 @@ TEMPLATE = """\
 import pruning_core as pc
 
 model = pc.load_model({model!r})
-dataset = pc.load_data({data!r})
+dataset = pc.load_data({data})
 data = dataset.split({split!r})
 plan = pc.Plan.read({plan!r})
 pruned = pc.apply(plan, model, {calibration})  # a masked copy, a torch module
@@ -24,11 +24,12 @@ def write_snippet(bundle: Bundle, path: Path) -> None:
 
 
 def snippet(model: str, data: EvalData, calibration: EvalData | None) -> str:
-    """Return Python that loads `model` and `data` by name, applies the plan file, and measures."""
+    """Return Python that loads `model` and `data` by name or file, applies the plan file, and measures."""
+    how = f"{data.source!r}, pc.{data.preprocessing!r}, model" if data.source else repr(data.name)
     seen = "data" if calibration is None else f"dataset.split({calibration.split!r})"
     return TEMPLATE.format(
         model=model,
-        data=data.name,
+        data=how,
         split=data.split,
         plan=EXPORTERS["plan"].file_name,
         calibration=seen,

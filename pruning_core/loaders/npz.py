@@ -27,7 +27,8 @@ def load_npz(spec: str) -> Dataset:
     x, y = arrays["x"], arrays.get("y")
     name = Path(spec).stem
     images = x[:, None] if x.ndim == 3 else x
-    return Dataset(name, name, {"validation": EvalData(name, "all", images, None if y is None else _class_numbers(y))})
+    targets = None if y is None else _class_numbers(y)
+    return Dataset(name, name, {"validation": EvalData(name, "all", images, targets, source=spec)})
 
 
 def _read(spec: str) -> dict[str, Array]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,11 +26,13 @@ from pruning_core.data import EvalData
 from pruning_core.errors import ExportError, UnknownName
 from pruning_core.exporters import EXPORTERS, Bundle, bundle_of, export, exporter, onnx_bytes, onnx_layer_nodes
 from pruning_core.exporters.seam import known
+from pruning_core.exporters.snippet import snippet
 from pruning_core.loaders import load_data, load_model
 from pruning_core.measure import measure
 from pruning_core.model import Architecture, Model
 from pruning_core.onnx_export import TOLERANCE, check_batches, feed, largest_difference, session, to_onnx
 from pruning_core.plan import LayerPlan, Plan
+from pruning_core.preprocessing import Preprocessing
 from pruning_core.ranking import Change
 from pruning_core.registry import Registry
 from pruning_core.slim import forms_of
@@ -275,6 +278,18 @@ def test_the_snippet_repeats_the_numbers(tmp_path: Path, monkeypatch: pytest.Mon
     again, first = json.loads(printed[0]), json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert again["masked"] == first["masked"]
     assert again["dense"] == first["dense"]
+
+
+def test_the_snippet_reads_a_file_again_as_it_was_prepared(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 255, (30, 28, 28))
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(30) % 10)
+    model = load_model("lenet_300_100")
+    data = load_data(str(tmp_path / "mine.npz"), Preprocessing(scale=0.01, mean=(0.2,), std=(0.5,)), model).validation
+    text = snippet(model.name, data, None)
+    loading = "\n".join(text.splitlines()[:5])  # up to the split
+    found: dict[str, Any] = {}
+    exec(loading, found)
+    assert found["data"].sha256 == data.sha256
 
 
 # The loader

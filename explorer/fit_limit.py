@@ -41,8 +41,8 @@ def value_of(bench: pc.Workbench, app: ExplorerState, metric: str, kind: str) ->
     unit = units[0]
     if len(units) > 1:
         unit = st.selectbox(
-            "in", units, format_func=lambda name: present.UNIT_LABELS.get(name, name), key=f"fit_unit_{kind}_{metric}",
-            width=120, persist_state="session",
+            "Unit", units, format_func=lambda name: present.UNIT_LABELS.get(name, name), width=120,
+            key=f"fit_unit_{kind}_{metric}", persist_state="session",
         )  # fmt: skip
     usual, step = present.usual_limit(bench, app, metric, unit)
     value = st.number_input(
@@ -73,7 +73,8 @@ def _why_not(app: ExplorerState, asked: Asked, metric: str, least: str) -> str |
 
 def _found(bench: pc.Workbench, app: ExplorerState, job: Job) -> None:
     fitted: Fitted = job.result
-    for column, (label, value, how) in zip(st.columns(5), found.figures(fitted), strict=False):
+    figures = found.figures(fitted)
+    for column, (label, value, how) in zip(st.columns(len(figures)), figures, strict=True):
         with column, st.container(gap=None):
             st.metric(label, value)
             st.caption(how)

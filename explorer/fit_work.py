@@ -158,7 +158,11 @@ class _Plans:
 def _fitted(job: Job, task: Problem, asked: Asked) -> Fitted:
     assert isinstance(asked.goal, Budget)
     is_latency = "latency" in (asked.goal.metric, asked.least if asked.goal.metric == DROP else "")
-    job.progress = Step("Timing each layer at its smaller shapes" if is_latency else "Choosing among measured cells")
+    job.progress = Step(
+        "Timing each layer at its smaller shapes, which can take minutes"
+        if is_latency
+        else "Choosing among measured cells"
+    )
     found = within(task, asked.goal, asked.least)
     shown = dict.fromkeys(["size", "macs", "params", *(["latency"] if is_latency else [])])
     dense = plan_for(task.model)

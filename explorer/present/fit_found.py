@@ -36,8 +36,8 @@ def goal_words(job: Job) -> str:
     if goal.metric == DROP:
         return f"Least {limit_label(asked.least).lower()} while the drop stays within {words.points(goal.limit)[1:]}"
     limit = f"{words.percent(goal.limit, 0)} of dense" if goal.is_fraction else amount(goal.metric, goal.limit)
-    text = f"{limit_label(goal.metric)} at most {limit}"
-    return f"All allocations with {text[0].lower()}{text[1:]}" if asked.kind == "compare" else f"Least drop, {text}"
+    text = f"{limit_label(goal.metric).lower()} at most {limit}"
+    return f"All allocations with {text}" if asked.kind == "compare" else f"Least drop, {text}"
 
 
 def change(drop: float, interval: tuple[float, float] | None) -> str:

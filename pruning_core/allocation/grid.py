@@ -108,6 +108,5 @@ def _why_dense(row: Cells) -> str:
     if len(row.sparsities) == 1:
         return f"{row.layer}: its largest sparsity allows no cut"
     drop = row.drops[1] / EXACT
-    return (
-        f"{row.layer}: cutting others costs less; sparsity {row.sparsities[1]:g} alone is predicted to lose {drop:.4f}"
-    )
+    least = f"sparsity {row.sparsities[1]:g} alone is predicted to lose {drop:.4f}"
+    return f"{row.layer}: cutting others loses less or is surer; {least}"

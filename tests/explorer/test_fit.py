@@ -193,7 +193,7 @@ def test_a_limit_is_kept_and_what_was_predicted_stands_beside_what_was_measured(
     assert result.allocation.measured_drop.n == 2000
     labels = [label for label, _, _ in found.figures(result)]
     assert labels == ["Predicted", "Measured", "Size", "MACs", "Parameters"]
-    assert found.goal_words(job) == "Least drop, Size at most 50 % of dense"
+    assert found.goal_words(job) == "Least drop, size at most 50 % of dense"
     assert found.is_current(job, lenet(fc1={"sparsity": 0.9}))
     assert not found.is_current(job, lenet(fc1={"locked": True}))
     assert not found.is_current(job, lenet(fc1={"criterion": "l2"}))
@@ -373,7 +373,7 @@ def test_a_limit_is_fitted_and_used() -> None:
     app = finished(app, "limit")
     assert not app.exception
     assert app.button(key="fit_start_limit").label == "Fit"
-    assert "Least drop, Size at most 50 % of dense" in words_of(app)
+    assert "Least drop, size at most 50 % of dense" in words_of(app)
     assert "sum of single drops" in words_of(app)
     app.button(key="fit_use_limit").click().run()
     assert not app.exception

@@ -311,6 +311,20 @@ def test_a_selection_gives_each_free_row_its_sparsity(bench: pc.Workbench) -> No
     assert deviations.layer("fc3").sparsity == pytest.approx(float((weight.abs() < weight.std()).float().mean()))
 
 
+def test_a_row_that_holds_a_locked_layer_is_left_as_it_is() -> None:
+    reference = resources.reference("resnet_fashion", None)
+    coupled = pc.Workbench(reference.model, reference=reference)
+    rows = {"conv1": {"granularity": "output_channel"}, "layers.0.conv2": {"granularity": "output_channel"}}
+    free = thresholds.selected(coupled, Plan().with_layers(rows), "sparsity", 0.5)
+    assert free.layer("conv1").sparsity == 0.5
+    assert "layers.0.conv2" not in {name for name, wish in free.layers.items() if wish.sparsity}, "one wish for the row"
+    held = thresholds.selected(
+        coupled, Plan().with_layers(rows).with_layer("layers.0.conv2", locked=True), "sparsity", 0.5
+    )
+    assert held.layer("conv1").sparsity == 0
+    assert held.layer("fc").sparsity == 0.5
+
+
 def test_scores_are_said_so_that_a_threshold_can_be_chosen(bench: pc.Workbench) -> None:
     least, middle, most = thresholds.score_range(bench, Plan()) or (0, 0, 0)
     half = thresholds.selected(bench, Plan(), "threshold", middle)

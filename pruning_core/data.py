@@ -88,7 +88,7 @@ class Dataset:
     splits: Mapping[str, EvalData]
 
     def split(self, name: str) -> EvalData:
-        """Return one split; a set that has no such split answers with its only one, which may have a name of its own."""
+        """Return one split; a set that has no such split answers with its only one, whatever its name."""
         if name not in SPLITS and name not in {data.split for data in self.splits.values()}:
             raise DataError(f"unknown split '{name}'; known: {', '.join(SPLITS)}")
         return self.splits[name] if name in self.splits else next(iter(self.splits.values()))

@@ -13,7 +13,7 @@ from pruning_core.registry import SettingSpec
 
 def setting(spec: SettingSpec, value: Any, key: str, **more: Any) -> Any:
     """Draw one declared setting and return its value."""
-    label = spec.name.replace("_", " ")
+    label = spec.name.replace("_", " ").capitalize()
     if spec.choices:
         return st.selectbox(label, spec.choices, index=spec.choices.index(value), key=key, **more)
     number = spec.kind

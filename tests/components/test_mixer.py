@@ -476,7 +476,7 @@ def test_one_tab_stop_and_spoken_values(open_mixer: Any) -> None:
     assert "above tolerance" in mixer.slider(PATTERN).get_attribute("aria-valuetext")
     assert grid.get_by_role("columnheader").count() == 9
     assert mixer.page.get_by_role("slider", name=f"Sparsity of {CONV}").count() == 1
-    mixer.page.locator(".tolerance").focus()
+    mixer.page.locator("[data-fit]").focus()
     mixer.page.keyboard.press("Tab")
     assert mixer.slider(LOCKED).evaluate("slider => slider === slider.getRootNode().activeElement")
     mixer.page.keyboard.press("Tab")

@@ -303,7 +303,7 @@ def test_rows_that_could_lose_the_same_channels_move_alone(open_mixer: Any) -> N
     mixer.page.keyboard.press("ArrowRight")
     assert [list(commit["changes"]) for commit in mixer.events("commit")] == [["layers.1.conv2"]]
     mixer.page.keyboard.press("g")
-    assert mixer.page.locator(".rw.marked").count() == 2
+    expect(mixer.page.locator(".rw.marked")).to_have_count(2)
 
 
 def test_rails_join_the_letters_in_model_order(open_mixer: Any) -> None:

@@ -69,49 +69,60 @@ def toolbar() -> None:
     """Draw the choices of a sweep and its button."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="sweep_tools"):
         st.subheader("How much can each layer lose?", width="stretch")
-        options = [(g.name, preset) for g in GRANULARITIES.values() for preset in g.presets]
-        labels = [GRANULARITIES[name].label_of(**preset) for name, preset in options]
-        chosen = st.selectbox(
-            "Granularity",
-            range(len(options)),
-            format_func=labels.__getitem__,
-            key="sweep_g",
-            width=130,
-            persist_state="session",
-        )
-        criterion = st.selectbox(
-            "Criterion",
-            list(CRITERIA),
-            format_func=lambda name: CRITERIA[name].label,
-            key="sweep_c",
-            width=150,
-            persist_state="session",
-        )
-        levels = st.multiselect(
-            "Levels",
-            LEVELS,
-            default=LEVELS,
-            format_func=lambda level: words.percent(level, 0),
-            key="sweep_l",
-            persist_state="session",
-            width=230,
-        )
-        total = len(state.workbench().dataset.validation)  # type: ignore[union-attr]
-        samples = st.number_input(
+        (name, preset), criterion = _granularity(), _criterion()
+        levels, samples = _levels(), _samples()
+        wish = LayerPlan(granularity=name, criterion=criterion, settings=preset | _settings(name, criterion, preset))
+        request = request_for(wish, state.current().plan, levels=tuple(levels), samples=samples)
+        state.view(sweep=request)
+        text = _button_text(request)
+        st.button(text, type="primary", key="start_sweep", on_click=_start, args=(request,), disabled=not levels)
+
+
+def _granularity() -> tuple[str, dict[str, Any]]:
+    """Return the name of the chosen granularity and its settings."""
+    options = [(g.name, preset) for g in GRANULARITIES.values() for preset in g.presets]
+    labels = [GRANULARITIES[name].label_of(**preset) for name, preset in options]
+    chosen = st.selectbox(
+        "Granularity",
+        range(len(options)),
+        format_func=labels.__getitem__,
+        key="sweep_g",
+        width=130,
+        persist_state="session",
+    )
+    return options[chosen]
+
+
+def _criterion() -> str:
+    return st.selectbox(
+        "Criterion",
+        list(CRITERIA),
+        format_func=lambda name: CRITERIA[name].label,
+        key="sweep_c",
+        width=150,
+        persist_state="session",
+    )
+
+
+def _levels() -> list[float]:
+    return st.multiselect(
+        "Levels",
+        LEVELS,
+        default=LEVELS,
+        format_func=lambda level: words.percent(level, 0),
+        key="sweep_l",
+        persist_state="session",
+        width=230,
+    )
+
+
+def _samples() -> int:
+    total = len(state.workbench().dataset.validation)  # type: ignore[union-attr]
+    return int(
+        st.number_input(
             "Samples", 16, total, value=min(2000, total), step=100, key="sweep_n", width=120, persist_state="session"
         )
-        name, preset = options[chosen]
-        wish = LayerPlan(granularity=name, criterion=criterion, settings=preset | _settings(name, criterion, preset))
-        request = request_for(wish, state.current().plan, levels=tuple(levels), samples=int(samples))
-        state.view(sweep=request)
-        st.button(
-            _button_text(request),
-            type="primary",
-            key="start_sweep",
-            on_click=_start,
-            args=(request,),
-            disabled=not levels,
-        )
+    )
 
 
 def _settings(granularity: str, criterion: str, preset: dict[str, Any]) -> dict[str, Any]:

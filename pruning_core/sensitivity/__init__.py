@@ -1,8 +1,9 @@
 """Sensitivity: what the model loses when one layer alone is pruned."""
 
-from pruning_core.sensitivity.cells import Cell, Sweep, Tally, drop_at, largest_within
+from pruning_core.sensitivity.cells import Cell, Sweep, drop_at, largest_within
 from pruning_core.sensitivity.replay import Frontier, Replay
 from pruning_core.sensitivity.sweep import DEFAULT_LEVELS, Progress, Request, cells_of, sweep, tally_of
+from pruning_core.sensitivity.tally import Tally
 
 __all__ = [
     "DEFAULT_LEVELS",

@@ -2,35 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pruning_core.errors import PruningError
 from pruning_core.intervals import paired_difference, wilson
+from pruning_core.sensitivity.tally import Tally
 
 VERSION = 1
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Sums over the examples seen so far; two tallies of different examples add up."""
-
-    n: int = 0
-    correct: int = 0
-    gained: int = 0  # right now, wrong in the dense model
-    lost: int = 0  # wrong now, right in the dense model
-    agreeing: int = 0
-    loss: float = 0.0
-    kl: float = 0.0
-    labelled: bool = False
-
-    def __add__(self, other: "Tally") -> "Tally":
-        sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
-        return Tally(**sums, labelled=self.labelled or other.labelled)
-
-
-_SUMS = tuple(field.name for field in fields(Tally) if field.name != "labelled")
 
 
 @dataclass(frozen=True)

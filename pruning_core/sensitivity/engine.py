@@ -13,9 +13,10 @@ from pruning_core.model import Model
 from pruning_core.plan import LayerPlan
 from pruning_core.ranking import Change, Ranking
 from pruning_core.sensitivity.answers import Answers
-from pruning_core.sensitivity.cells import Cell, Tally
+from pruning_core.sensitivity.cells import Cell
 from pruning_core.sensitivity.replay import Replay
 from pruning_core.sensitivity.routes import Route
+from pruning_core.sensitivity.tally import Tally
 from pruning_core.sensitivity.trust import EXAMPLES, check_replay
 
 PREVIEW = 64  # examples of the first block

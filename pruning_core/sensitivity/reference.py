@@ -17,8 +17,8 @@ from pruning_core.metrics.structure import Structure
 from pruning_core.model import Model
 from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.answers import Answers
-from pruning_core.sensitivity.cells import Tally
 from pruning_core.sensitivity.replay import Frontier, Replay
+from pruning_core.sensitivity.tally import Tally
 from pruning_core.sensitivity.trust import EXAMPLES, check_replay
 
 CHUNKS = (100, 156)  # examples of the first chunk, and of each later one: the first answer comes early

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pruning_core.errors import DataError
 from pruning_core.intervals import paired_difference, wilson
-from pruning_core.sensitivity.cells import Tally
+from pruning_core.sensitivity.tally import Tally
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from pruning_core.metrics.structure import Structure
 from pruning_core.model import Model
 from pruning_core.plan import Plan
 from pruning_core.ranking import Ranking
-from pruning_core.sensitivity.cells import Tally
 from pruning_core.sensitivity.reference import Reference
 from pruning_core.sensitivity.replay import Frontier
+from pruning_core.sensitivity.tally import Tally
 from pruning_core.slimming import slimmed_counts
 from pruning_core.workbench.edited import Edited
 from pruning_core.workbench.estimate import Estimate

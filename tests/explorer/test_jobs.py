@@ -14,7 +14,8 @@ from explorer import export_work, jobs, resources, work
 from explorer.jobs import Job
 from pruning_core import PruningError, Request
 from pruning_core.plan import LayerPlan, Plan
-from pruning_core.sensitivity.cells import Cell, Sweep, Tally
+from pruning_core.sensitivity.cells import Cell, Sweep
+from pruning_core.sensitivity.tally import Tally
 
 SECONDS = 60.0
 LENET = "lenet_300_100"

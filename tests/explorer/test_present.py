@@ -8,7 +8,8 @@ from explorer.present import notes, options, panel, rows, sweeps
 from explorer.state import ExplorerState
 from pruning_core import Request
 from pruning_core.plan import LayerPlan, Plan
-from pruning_core.sensitivity.cells import Cell, Sweep, Tally
+from pruning_core.sensitivity.cells import Cell, Sweep
+from pruning_core.sensitivity.tally import Tally
 
 LENET = "lenet_300_100"
 FINE = Request()

@@ -34,7 +34,8 @@ from pruning_core.errors import DataError, PlanError, UnknownName
 from pruning_core.metrics import Measurement
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan
-from pruning_core.sensitivity.cells import Cell, Sweep, Tally
+from pruning_core.sensitivity.cells import Cell, Sweep
+from pruning_core.sensitivity.tally import Tally
 
 LEVELS = (0.25, 0.5, 0.75, 0.9)
 N = 1000

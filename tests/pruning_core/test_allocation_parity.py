@@ -16,7 +16,8 @@ from pruning_core.allocation.sensitivity import at_sparsity, planned
 from pruning_core.allocation.together import lamp_scores
 from pruning_core.apply import masks_for
 from pruning_core.model import Model
-from pruning_core.sensitivity.cells import Cell, Sweep, Tally
+from pruning_core.sensitivity.cells import Cell, Sweep
+from pruning_core.sensitivity.tally import Tally
 
 LEVELS = tuple(i / 10 for i in range(1, 10))
 N = 1000

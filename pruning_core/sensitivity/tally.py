@@ -1,0 +1,27 @@
+"""`Tally`: sums over examples of what a pruned model answered, beside the dense model."""
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sums over the examples seen so far; two tallies of different examples add up. Losses and KL are in nats."""
+
+    n: int = 0
+    correct: int = 0
+    gained: int = 0  # right now, wrong in the dense model
+    lost: int = 0  # wrong now, right in the dense model
+    agreeing: int = 0  # answered as by the dense model
+    loss: float = 0.0
+    kl: float = 0.0
+    rise: float = 0.0  # of loss minus dense loss
+    rise_squares: float = 0.0
+    kl_squares: float = 0.0
+    labelled: bool = False  # without labels only n, agreeing and KL say something
+
+    def __add__(self, other: "Tally") -> "Tally":
+        sums = {name: getattr(self, name) + getattr(other, name) for name in SUMS}
+        return Tally(**sums, labelled=self.labelled or other.labelled)
+
+
+SUMS = tuple(field.name for field in fields(Tally) if field.name != "labelled")

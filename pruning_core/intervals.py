@@ -14,8 +14,11 @@ def normal_quantile(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Score interval of a proportion. Wilson 1927, doi:10.1080/01621459.1927.10502953."""
+def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
+    """Score interval of a proportion. Wilson 1927, doi:10.1080/01621459.1927.10502953.
+
+    Estimated counts may be fractions of examples.
+    """
     if not 0 <= successes <= n or n < 1:
         raise ValueError(f"{successes} successes of {n} trials")
     z, share = normal_quantile(confidence), successes / n
@@ -25,7 +28,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     return low, 1.0 if successes == n else centre + half
 
 
-def paired_difference(gained: int, lost: int, n: int, confidence: float = 0.95) -> Interval:
+def paired_difference(gained: float, lost: float, n: int, confidence: float = 0.95) -> Interval:
     """Interval of accuracy(pruned) - accuracy(dense) on the same n examples, from those that changed.
 
     `gained` were wrong and are right, `lost` were right and are wrong. Wald's interval after adding 1/2 to each of the

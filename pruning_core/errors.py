@@ -10,6 +10,7 @@ PruningError                 E100  any request that cannot be met
 ├── ModelError               E200  a model that cannot be loaded, traced or trusted
 ├── DataError                E300  data that does not fit the model, or is not what it should be
 ├── ExportError              E400  an export that is not equal to what was measured
+├── StoreError               E500  a store of measurements that is not to be read
 └── Cancelled                E900  the user stopped the work
 """
 
@@ -72,6 +73,12 @@ class ExportError(PruningError):
     """An export that is not equal to what was measured."""
 
     code = "E400"
+
+
+class StoreError(PruningError):
+    """A store of measurements that is not to be read."""
+
+    code = "E500"
 
 
 class Cancelled(PruningError):

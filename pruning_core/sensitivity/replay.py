@@ -57,6 +57,7 @@ class Replay:
         self._stored = Constants(graph, prepared, [node for node in wanted if node.op == "get_attr"], norms)
         self.constants = self._stored.dense  # what the dense model reads besides its inputs
         self._steps = self._stored.compute({index[n]: Step.of(n, index) for n in wanted if n.op == "call_function"})
+        self.places = {node.name: index[node] for node in wanted if node.op == "call_function"}  # by the graph's names
         self._routes = Routes(self._steps, {i: prepared.macs[nodes[i]] for i in self._steps}, self._output, self.end)
         forks = {name: self.route(places) for name, places in self._stored.weights.items()}
         self.folded = frozenset(prepared.folded)  # layers that the batch norm after them went into

@@ -45,7 +45,7 @@ class Routes:
         for i, step in self.steps.items():
             if changed.intersection(step.inputs):
                 changed.add(i)
-        steps = tuple(i for i in self.steps if i in changed)
+        steps = tuple(i for i in self.steps if i in changed and i not in constants)  # a value may be given too
         last = self._last_uses({i: self.steps[i] for i in steps})
         dies = tuple(tuple(j for j in last.get(i, ()) if j in changed and j in self.steps) for i in steps)
         macs = sum(self.macs[i] for i in steps)

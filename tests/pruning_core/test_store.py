@@ -36,7 +36,7 @@ def _no_real_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "a folder that is not there" / "sweeps.sqlite"
+    return tmp_path / "folders that" / "are not there" / "sweeps.sqlite"
 
 
 def bits(tallies: tuple[Tally, ...]) -> list[list[bytes]]:
@@ -381,3 +381,17 @@ def test_a_sweep_that_was_let_go_while_it_runs_is_entered_again(path: Path) -> N
         record.put("conv1", 0.1, 0, TALLIES)
         record.flush()
         assert (len(rows(path, "sweeps")), len(rows(path))) == (2, 1)
+
+
+def test_a_transaction_is_whole_or_nothing(path: Path) -> None:
+    with closing(database.connect(path)) as connection:
+        with pytest.raises(ZeroDivisionError), database.transaction(connection):
+            database.note_sweep(connection, "key", "{}")
+            print(1 / 0)
+        assert rows(path, "sweeps") == []
+
+
+def test_the_exact_kind_of_a_trouble_does_not_change_the_remedy(path: Path) -> None:
+    error = sqlite3.OperationalError("locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY_SNAPSHOT
+    assert "end the program that has locked it" in database.trouble(path, error)

@@ -9,9 +9,9 @@ until then a kill costs the time to measure it again. When the disk fails, the s
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple
 from errno import ENOENT
 from hashlib import sha256
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock, RLock, Timer
 from typing import Any, Self
@@ -31,6 +31,9 @@ from pruning_core.sensitivity.database import (
 from pruning_core.sensitivity.tally import SUMS, Tally
 
 PAUSE = 0.2  # seconds between commits: each waits for the disk, 19 ms where this was measured
+
+_FIELDS = (*SUMS, "labelled")
+_VALUES = attrgetter(*_FIELDS)
 
 Place = tuple[str, float, int]  # layer, sparsity, block of examples
 
@@ -172,7 +175,7 @@ class _KeptRecord(Record):
 
 
 def _row(layer: str, sparsity: float, block: int, tallies: Sequence[Tally]) -> tuple[str, float, int, str, int]:
-    text = json.dumps([astuple(tally) for tally in tallies], separators=(",", ":"))
+    text = json.dumps([_VALUES(tally) for tally in tallies], separators=(",", ":"))
     return layer, float(sparsity), int(block), text, _checksum(layer, sparsity, block, text)
 
 
@@ -183,5 +186,5 @@ def _checksum(layer: str, sparsity: float, block: int, text: str) -> int:
 
 def _canonical(document: Mapping[str, Any]) -> str:
     """Return the one text of a document; the meaning of a tally is part of it."""
-    whole = {"tally": [*SUMS, "labelled"], "document": document}
+    whole = {"tally": _FIELDS, "document": document}
     return json.dumps(whole, sort_keys=True, separators=(",", ":"))

@@ -15,7 +15,8 @@ from pruning_core.granularities import GRANULARITIES, Layout
 from pruning_core.layers import Layer
 from pruning_core.plan import LayerPlan
 from pruning_core.ranking import Ranking, refuses
-from pruning_core.sensitivity.cells import Cell, drop_at
+from pruning_core.sensitivity.cells import Cell
+from pruning_core.sensitivity.limits import drop_at
 
 Row = dict[str, Any]
 MEASURED_FROM = 500  # examples; a curve of fewer is drawn as a preview

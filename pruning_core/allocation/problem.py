@@ -17,7 +17,8 @@ from pruning_core.metrics import METRICS, Measurement
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan, options_of
 from pruning_core.ranking import Ranking, why_not
-from pruning_core.sensitivity.cells import Sweep, merged
+from pruning_core.sensitivity.cells import Sweep
+from pruning_core.sensitivity.limits import merged
 from pruning_core.sensitivity.sweep import DEFAULT_LEVELS, Progress, Request, sweep
 
 LEVELS = (*DEFAULT_LEVELS, 0.95, 0.98)
@@ -82,7 +83,7 @@ class Problem:
         for name in self.model.graph.by_name:
             wish = self.wish_at(0.0, name)
             how: dict[str, Any] = {"settings": dict(wish.settings), **options_of(self.ranking)}
-            request = Request(wish.granularity, wish.criterion, self.levels, **how)
+            request = Request(wish.granularity, wish.criterion, self.levels, exact=True, **how)
             layers.setdefault(repr(request), []).append(name)
             requests[repr(request)] = request
         if len(requests) == 1:

@@ -1,8 +1,11 @@
 """Sensitivity: what the model loses when one layer alone is pruned."""
 
-from pruning_core.sensitivity.cells import Cell, Sweep, drop_at, largest_within
+from pruning_core.sensitivity.cells import Cell, Sweep
+from pruning_core.sensitivity.limits import drop_at, largest_within
 from pruning_core.sensitivity.replay import Frontier, Replay
-from pruning_core.sensitivity.sweep import DEFAULT_LEVELS, Progress, Request, cells_of, sweep, tally_of
+from pruning_core.sensitivity.request import DEFAULT_LEVELS, Progress, Request
+from pruning_core.sensitivity.store import Store
+from pruning_core.sensitivity.sweep import cells_of, sweep, tally_of
 from pruning_core.sensitivity.tally import Tally
 
 __all__ = [
@@ -12,6 +15,7 @@ __all__ = [
     "Progress",
     "Replay",
     "Request",
+    "Store",
     "Sweep",
     "Tally",
     "cells_of",

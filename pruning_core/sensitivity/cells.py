@@ -1,61 +1,100 @@
 """Documents of a sweep: `Cell` (one layer at one sparsity) and `Sweep` (all cells, and what they were measured on)."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import exp
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pruning_core.errors import PruningError
-from pruning_core.intervals import paired_difference, wilson
+from pruning_core.intervals import Interval
+from pruning_core.sensitivity.estimates import Figure, accuracy_of, agreement_of, drop_of, kl_of, rise_of
 from pruning_core.sensitivity.tally import Tally
 
 VERSION = 1
+State = Literal["preview", "refining", "settled", "bracketed", "exact", "failed"]
+DONE = ("settled", "bracketed", "exact", "failed")  # nothing more is measured of the cell
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One layer at one sparsity; figures are over the first `n_samples` examples of the sweep's order."""
+    """One layer at one sparsity, measured on some of the examples: a tally for each stratum of them.
+
+    `sizes` are all examples of each stratum, those not measured included. A cell between two settled ones that nearly
+    agree is bracketed: `between` is what they say of it.
+    """
 
     layer: str
     sparsity: float
     measured_sparsity: float
-    tally: Tally
-    done: bool  # all examples of the sweep are in
+    strata: tuple[Tally, ...]
+    sizes: tuple[int, ...] = ()
+    state: State = "exact"
+    between: Figure | None = None
+    why: str = ""  # it failed; `strata` may be empty then
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more is measured of it."""
+        return self.state in DONE
+
+    @cached_property
+    def tally(self) -> Tally:
+        """The examples measured; where strata were drawn unevenly, only its counts say something by themselves."""
+        return sum(self.strata, Tally())
+
+    @cached_property
+    def figure(self) -> Figure:
+        """Accuracy minus dense accuracy; without labels, agreement minus 1."""
+        return self.between or drop_of(self.strata, self._sizes)
+
+    @property
+    def drop(self) -> float:
+        """Accuracy minus dense accuracy; without labels, agreement minus 1."""
+        return self.figure.value
+
+    @property
+    def drop_interval(self) -> Interval:
+        """95 % interval of `drop`, paired with the dense model."""
+        return self.figure.low, self.figure.high
 
     @property
     def accuracy(self) -> float | None:
         """Share of right answers, or None without labels."""
-        return self.tally.correct / self.tally.n if self.tally.labelled else None
+        return accuracy_of(self.strata, self._sizes).value if self.tally.labelled else None
 
     @property
-    def drop(self) -> float:
-        """Accuracy minus dense accuracy on the same examples; without labels, agreement minus 1."""
-        tally = self.tally
-        return (tally.gained - tally.lost) / tally.n if tally.labelled else tally.agreeing / tally.n - 1
+    def _sizes(self) -> tuple[int, ...]:
+        return self.sizes or tuple(tally.n for tally in self.strata)
 
-    @property
-    def drop_interval(self) -> tuple[float, float]:
-        """95 % interval of `drop`, paired with the dense model."""
-        tally = self.tally
-        if tally.labelled:
-            return paired_difference(tally.gained, tally.lost, tally.n)
-        low, high = wilson(tally.agreeing, tally.n)
-        return low - 1, high - 1
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the cell as the sweep file holds it."""
-        tally = self.tally
+    def to_dict(self, dense: Tally | None = None) -> dict[str, Any]:
+        """Return the cell as the sweep file holds it; `dense` is the dense model over all examples."""
+        sizes, tally, labelled = self._sizes, self.tally, self.tally.labelled
+        agreement, kl = agreement_of(self.strata, sizes), kl_of(self.strata, sizes)
+        rise = rise_of(self.strata, sizes)
+        known = dense is not None and dense.n > 0 and labelled  # better than from this sample
+        accuracy = accuracy_of(self.strata, sizes, dense.correct / dense.n if dense and known else None)
+        loss = None
+        if labelled:
+            loss = dense.loss / dense.n + rise.value if dense and known else tally.loss / tally.n
         return {
             "layer": self.layer,
             "sparsity": self.sparsity,
             "measured_sparsity": self.measured_sparsity,
-            "accuracy": self.accuracy,
-            "loss": tally.loss / tally.n if tally.labelled else None,
-            "kl": tally.kl / tally.n,
-            "agreement": tally.agreeing / tally.n,
-            "accuracy_interval": list(wilson(tally.correct, tally.n)) if tally.labelled else None,
+            "accuracy": accuracy.value if labelled else None,
+            "loss": loss,
+            "perplexity": None if loss is None else exp(min(loss, 700.0)),
+            "kl": kl.value,
+            "agreement": agreement.value,
+            "accuracy_interval": [accuracy.low, accuracy.high] if labelled else None,
+            "drop": self.drop,
+            "drop_interval": list(self.drop_interval),
+            "loss_rise_interval": [rise.low, rise.high] if labelled else None,
+            "kl_interval": [kl.low, kl.high],
+            "agreement_interval": [agreement.low, agreement.high],
             "n_samples": tally.n,
+            "state": self.state,
         }
 
 
@@ -71,11 +110,14 @@ class Sweep:
     granularity: str
     criterion: str
     settings: dict[str, Any]
-    exact: bool
-    cells: tuple[Cell, ...]
+    exact: bool  # every cell saw all examples
+    cells: tuple[Cell, ...]  # those that could be measured
     seconds: float
     skipped: dict[str, str]
     options: dict[str, Any] = field(default_factory=dict)  # those of a plan that are not as by default
+    dense: Tally = field(default_factory=Tally)  # the dense model on the examples it answered
+    notices: tuple[str, ...] = ()  # what a reader of the figures should know
+    failed: tuple[Cell, ...] = ()  # those that could not, with the reason
 
     def of_layer(self, name: str) -> tuple[Cell, ...]:
         """Cells of one layer, by sparsity."""
@@ -99,7 +141,9 @@ class Sweep:
             "criterion": self.criterion,
             **({"options": self.options} if self.options else {}),
             "exact": self.exact,
-            "cells": [cell.to_dict() for cell in self.cells],
+            "notices": list(self.notices),
+            "cells": [cell.to_dict(self.dense) for cell in self.cells],
+            "failed": [{"layer": c.layer, "sparsity": c.sparsity, "why": c.why} for c in self.failed],
             "seconds": self.seconds,
         }
 
@@ -109,58 +153,3 @@ class Sweep:
             Path(path).write_text(json.dumps(self.to_dict(), indent=2), "utf-8")
         except OSError as error:
             raise PruningError(f"cannot write the sweep to {path}: {error.strerror}") from None
-
-
-def merged(sweeps: Sequence[Sweep]) -> Sweep:
-    """Return the cells of several sweeps of one model and data as one, whose layers may be cut in different ways."""
-    first, *others = sweeps
-    if not others:
-        return first
-    granularities, criteria = {found.granularity for found in sweeps}, {found.criterion for found in sweeps}
-    cells = tuple(cell for found in sweeps for cell in found.cells)
-    measured = {cell.layer for cell in cells}
-    skipped = {name: why for found in sweeps for name, why in found.skipped.items() if name not in measured}
-    return replace(
-        first,
-        granularity=first.granularity if len(granularities) == 1 else "mixed",
-        criterion=first.criterion if len(criteria) == 1 else "mixed",
-        settings={},
-        n_samples=min(found.n_samples for found in sweeps),
-        exact=all(found.exact for found in sweeps),
-        cells=cells,
-        seconds=sum(found.seconds for found in sweeps),
-        skipped=skipped,
-    )
-
-
-def largest_within(cells: tuple[Cell, ...], tolerance: float, steps: tuple[float, ...] | None = None) -> float:
-    """Return the largest sparsity whose drop stays within `tolerance` (a fraction), on the line through the cells.
-
-    The first crossing counts, from 0 on; a layer that never crosses goes to its highest measured sparsity. Where only
-    `steps` are possible the largest step that was measured within tolerance is returned.
-    """
-    level, drop = 0.0, 0.0
-    for cell in sorted(cells, key=lambda cell: cell.sparsity):
-        if cell.drop < -tolerance:
-            if steps:
-                return level
-            return level + (cell.sparsity - level) * (tolerance + drop) / (drop - cell.drop)
-        level, drop = cell.sparsity, cell.drop
-    return level
-
-
-def drop_at(cells: tuple[Cell, ...], sparsity: float) -> tuple[float, float]:
-    """Return drop and half of its interval at `sparsity`, on the line from dense through the cells; an estimate.
-
-    Past the last measured level that level's own figures stand, since nothing is known there.
-    """
-    before = (0.0, 0.0, 0.0)
-    for cell in sorted(cells, key=lambda cell: cell.sparsity):
-        low, high = cell.drop_interval
-        after = (cell.sparsity, cell.drop, (high - low) / 2)
-        if cell.sparsity >= sparsity:
-            part = (sparsity - before[0]) / (after[0] - before[0])
-            drop, half = (before[i] + part * (after[i] - before[i]) for i in (1, 2))
-            return drop, half
-        before = after
-    return before[1:]

@@ -20,8 +20,19 @@ class Tally:
     labelled: bool = False  # without labels only n, agreeing and KL say something
 
     def __add__(self, other: "Tally") -> "Tally":
-        sums = {name: getattr(self, name) + getattr(other, name) for name in SUMS}
-        return Tally(**sums, labelled=self.labelled or other.labelled)
+        return Tally(
+            self.n + other.n,
+            self.correct + other.correct,
+            self.gained + other.gained,
+            self.lost + other.lost,
+            self.agreeing + other.agreeing,
+            self.loss + other.loss,
+            self.kl + other.kl,
+            self.rise + other.rise,
+            self.rise_squares + other.rise_squares,
+            self.kl_squares + other.kl_squares,
+            self.labelled or other.labelled,
+        )
 
 
 SUMS = tuple(field.name for field in fields(Tally) if field.name != "labelled")

@@ -29,7 +29,7 @@ def bench() -> pc.Workbench:
 def cell(layer: str, sparsity: float, lost: int, n: int = 2000) -> Cell:
     """A cell that loses `lost` of 1,000 examples."""
     tally = Tally(n=n, correct=n - lost * n // 1000, lost=lost * n // 1000, labelled=True)
-    return Cell(layer, sparsity, sparsity, tally, True)
+    return Cell(layer, sparsity, sparsity, (tally,))
 
 
 def known(*cells: Cell, request: Request = FINE) -> Sweep:

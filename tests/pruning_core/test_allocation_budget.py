@@ -72,7 +72,7 @@ def data() -> Dataset:
 def sweep_of(lost: dict[str, list[int]], levels: tuple[float, ...] = LEVELS, **more: Any) -> Sweep:
     """A sweep in which each layer loses so many of N examples at each level."""
     cells = tuple(
-        Cell(name, level, level, Tally(N, correct=N - n, gained=max(0, -n), lost=max(0, n), labelled=True), True)
+        Cell(name, level, level, (Tally(N, correct=N - n, gained=max(0, -n), lost=max(0, n), labelled=True),))
         for name, losses in lost.items()
         for level, n in zip(levels, losses, strict=True)
     )
@@ -148,7 +148,7 @@ def test_a_limit_on_the_measured_drop_is_kept() -> None:
 def churned(changed: dict[str, list[int]], levels: tuple[float, ...]) -> Sweep:
     """A sweep without any drop, in which so many of N answers changed, half of them for the better."""
     cells = tuple(
-        Cell(name, level, level, Tally(N, correct=N, gained=n // 2, lost=n // 2, labelled=True), True)
+        Cell(name, level, level, (Tally(N, correct=N, gained=n // 2, lost=n // 2, labelled=True),))
         for name, counts in changed.items()
         for level, n in zip(levels, counts, strict=True)
     )

@@ -37,7 +37,7 @@ SIZES = {layer.name: layer.n_weights for layer in MODEL.graph.layers}
 
 def problem(table: Table) -> Problem:
     cells = tuple(
-        Cell(name, level, level, Tally(N, correct=N - round(N * loss), lost=round(N * loss), labelled=True), True)
+        Cell(name, level, level, (Tally(N, correct=N - round(N * loss), lost=round(N * loss), labelled=True),))
         for name, losses in table.items()
         for level, loss in zip(LEVELS, losses, strict=True)
     )

@@ -16,7 +16,7 @@ from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan
 from pruning_core.ranking import Ranking
 from pruning_core.sensitivity import Cell, Sweep, Tally
-from pruning_core.sensitivity.cells import merged
+from pruning_core.sensitivity.limits import merged
 from pruning_core.sensitivity.sweep import Progress
 
 LEVELS = (0.25, 0.5)
@@ -100,7 +100,7 @@ def test_ranks_that_are_there_are_used_and_each_measured_plan_is_told() -> None:
 
 def test_sweeps_are_merged() -> None:
     def sweep(layer: str, granularity: str, n: int, **skipped: str) -> Sweep:
-        cells = (Cell(layer, 0.5, 0.5, Tally(n, n, labelled=True), True),)
+        cells = (Cell(layer, 0.5, 0.5, (Tally(n, n, labelled=True),)),)
         return Sweep("m", "d", n, 1.0, 0.0, granularity, "l1", {}, True, cells, 1.5, skipped)
 
     one, other = sweep("a", "row", 40, b="no", c="never"), sweep("b", "column", 30)

@@ -1,6 +1,7 @@
 """Cells: tallies add up, figures and documents are those of the sums, the largest sparsity within a tolerance."""
 
 import json
+from math import exp
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ B = Tally(n=30, correct=24, gained=0, lost=1, agreeing=28, loss=4.5, kl=1.0, lab
 def cell(sparsity: float, drop: float = 0.0, layer: str = "fc", n: int = 1000) -> Cell:
     """A cell that lost `drop` of its examples."""
     lost = round(-drop * n)
-    return Cell(layer, sparsity, sparsity, Tally(n, n - lost, 0, lost, n - lost, 1.0, 1.0, labelled=True), True)
+    tally = Tally(n, n - lost, max(0, -lost), max(0, lost), n - abs(lost), 1.0, 1.0, labelled=True)
+    return Cell(layer, sparsity, sparsity, (tally,))
 
 
 def test_tallies_add_up_whatever_their_order() -> None:
@@ -74,10 +76,10 @@ def test_outputs_that_are_no_class_scores_are_refused() -> None:
 
 
 def test_figures_of_a_cell() -> None:
-    measured = Cell("fc", 0.5, 0.49, A, False)
+    measured = Cell("fc", 0.5, 0.49, (A,), state="preview")
     assert (measured.accuracy, measured.drop) == (0.6, -0.2)
     assert measured.drop_interval == paired_difference(1, 3, 10)
-    unlabelled = Cell("fc", 0.5, 0.49, Tally(n=10, agreeing=8), False)
+    unlabelled = Cell("fc", 0.5, 0.49, (Tally(n=10, agreeing=8),), state="preview")
     low, high = wilson(8, 10)
     assert unlabelled.accuracy is None
     assert (unlabelled.drop, unlabelled.drop_interval) == (pytest.approx(-0.2), (low - 1, high - 1))
@@ -96,11 +98,11 @@ def test_a_sweep_replaces_cells_and_sorts_those_of_a_layer() -> None:
 
 
 def test_the_document_holds_what_the_contract_names(tmp_path: Path) -> None:
-    sweep_of(Cell("fc", 0.5, 0.49, A, True)).write(tmp_path / "sweep.json")
+    sweep_of(Cell("fc", 0.5, 0.49, (A,))).write(tmp_path / "sweep.json")
     document = json.loads((tmp_path / "sweep.json").read_text())
     assert document["dense"] == {"accuracy": 0.8, "loss": 0.3}
     assert (document["version"], document["metric"], document["exact"]) == (1, "accuracy", True)
-    assert document["cells"] == [
+    expected = [
         {
             "layer": "fc",
             "sparsity": 0.5,
@@ -111,8 +113,14 @@ def test_the_document_holds_what_the_contract_names(tmp_path: Path) -> None:
             "agreement": 0.6,
             "accuracy_interval": list(wilson(6, 10)),
             "n_samples": 10,
+            "state": "exact",
+            "drop": -0.2,
+            "perplexity": pytest.approx(exp(0.25)),
         }
     ]
+    assert [{name: cell[name] for name in expected[0]} for cell in document["cells"]] == expected
+    low, high = document["cells"][0]["drop_interval"]
+    assert (low, high) == pytest.approx(paired_difference(1, 3, 10))
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
@@ -152,7 +160,7 @@ def test_largest_within_starts_from_the_dense_layer() -> None:
 
 def test_drop_at_lies_on_the_line_from_dense_through_the_cells() -> None:
     cells = tuple(
-        Cell("fc1", level, level, Tally(n=100, correct=90 - lost, lost=lost, labelled=True), True)
+        Cell("fc1", level, level, (Tally(n=100, correct=90 - lost, lost=lost, labelled=True),))
         for level, lost in ((0.6, 6), (0.2, 2))
     )
     halves = [(high - low) / 2 for low, high in (cell.drop_interval for cell in cells)]

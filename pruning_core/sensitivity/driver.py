@@ -1,0 +1,118 @@
+"""`Driver`: decides which cell sees which examples next, and when a cell is known well enough.
+
+All that it decides depends on results alone, and results are kept by (cell, block). So a sweep that was killed goes on
+as if nothing had happened, and any executor gives the same cells.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pruning_core.data import EvalData
+from pruning_core.sensitivity.answers import Answers
+from pruning_core.sensitivity.brackets import anchors, brackets
+from pruning_core.sensitivity.cells import Cell
+from pruning_core.sensitivity.cuts import Cuts, order_from_json, order_to_json, preview_chunks
+from pruning_core.sensitivity.lines import Key, Line
+from pruning_core.sensitivity.order import order_of, preview_of
+from pruning_core.sensitivity.passes import Passes
+from pruning_core.sensitivity.scope import Scope
+from pruning_core.sensitivity.store import Record
+from pruning_core.sensitivity.tally import Tally
+from pruning_core.sensitivity.tasks import Executor
+from pruning_core.sensitivity.worker import Worker, chunk_size
+
+
+class Driver:
+    """Runs one sweep: a preview of all cells, then each cell until it is settled, bracketed or exact."""
+
+    def __init__(
+        self, scope: Scope, worker: Worker, executor: Executor, record: Record, cancelled: Callable[[], bool]
+    ) -> None:
+        self.scope, self.worker, self.record, self.cancelled = scope, worker, record, cancelled
+        self.data: EvalData = worker.data
+        self.size = chunk_size(worker.replay)
+        forks = worker.forks
+        self.lines = {
+            (layer, level): Line(layer, level, forks.measured_sparsity(layer, level), len(self.data))
+            for layer, level in scope.cells
+        }
+        self.passes = Passes(self.lines, worker, executor, record, cancelled)
+        self.finished = False  # every cell was measured as far as was asked for, or failed
+        self.dense = Tally()  # the dense model, on all examples once the preview is there
+
+    def run(self, exact: bool) -> Iterator[Cell]:
+        """Yield each cell whenever more is known of it."""
+        yield from self.passes.run({0: preview_chunks(preview_of(len(self.data)), self.size)}, tuple(self.lines))
+        cuts = self._cuts()
+        if cuts is None:
+            return
+        for line in self.lines.values():
+            line.learn(cuts)
+        yield from self._exact(cuts) if exact or cuts.n_blocks == 1 else self._anytime(cuts)
+        self.finished = all(line.cell.done for line in self.lines.values())
+
+    def _exact(self, cuts: Cuts) -> Iterator[Cell]:
+        blocks = {block: cuts.chunks(block) for block in range(1, cuts.n_blocks)}
+        yield from self.passes.run(blocks, tuple(self.lines))
+        yield from self._closed(self.lines)
+
+    def _anytime(self, cuts: Cuts) -> Iterator[Cell]:
+        wanted = self._first_wanted()
+        while wanted and not self.cancelled():
+            for block in range(1, cuts.n_blocks):
+                active = [key for key in wanted if not self.lines[key].cell.done]
+                if active:
+                    yield from self.passes.run({block: cuts.chunks(block)}, active)
+                    yield from self._closed(active)
+            yield from self._bracket()
+            wanted = self._next_wanted()
+
+    def _closed(self, keys: Iterable[Key]) -> Iterator[Cell]:
+        for key in keys:
+            if self.lines[key].close():
+                yield self.lines[key].cell
+
+    def _first_wanted(self) -> list[Key]:
+        found: list[Key] = []
+        for layer, levels in self.scope.levels.items():
+            previews = {level: self.lines[layer, level].figure for level in levels}
+            chosen = anchors({level: figure for level, figure in previews.items() if figure is not None})
+            found += [(layer, level) for level in levels if level in chosen]
+        return found
+
+    def _bracket(self) -> Iterator[Cell]:
+        for layer, levels in self.scope.levels.items():
+            lines = {level: self.lines[layer, level] for level in levels}
+            known = {level: line.figure if line.is_settled else None for level, line in lines.items()}
+            for level, figure in brackets(known).items():
+                if lines[level].bracket(figure):
+                    yield lines[level].cell
+
+    def _next_wanted(self) -> list[Key]:
+        """Return the middle of each run of levels that are still open."""
+        found: list[Key] = []
+        for layer, levels in self.scope.levels.items():
+            run: list[float] = []
+            for level in (*levels, None):
+                if level is not None and not self.lines[layer, level].cell.done:
+                    run.append(level)
+                elif run:
+                    found.append((layer, run[len(run) // 2]))
+                    run = []
+        return found
+
+    def _cuts(self) -> Cuts | None:
+        """Let the dense model answer all examples; the order that follows from its margins is kept for ever."""
+        parts: list[Tensor] = []
+        for chunk in preview_chunks(np.arange(len(self.data)), self.size):
+            if self.cancelled():
+                return None
+            parts.append(self.worker.dense(chunk))
+        logits = torch.cat(parts)
+        targets = None if self.data.targets is None else self.data.labels()
+        self.dense = Answers(logits, targets).dense
+        kept = self.record.settled("order", order_to_json(order_of(logits, targets)))
+        return Cuts(order_from_json(kept), self.size)

@@ -1,0 +1,85 @@
+"""`Worker`: measures cells on chunks of examples. What is measured when, and what it means, is decided elsewhere."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from pruning_core.data import EvalData
+from pruning_core.errors import Cancelled, PruningError
+from pruning_core.sensitivity.answers import Answers
+from pruning_core.sensitivity.forks import Forks
+from pruning_core.sensitivity.replay import Frontier, Replay
+from pruning_core.sensitivity.tasks import Chunk, Result, Task
+
+CHUNKS = (64, 512)  # examples that walk the graph at a time, at least and at most
+CHUNK_BYTES = 4 << 20  # all values of a chunk, where the bounds allow: small ones stay in the processor's cache
+KEPT_BYTES = 64 << 20  # values that are kept for the chunks of one task
+
+
+def chunk_size(replay: Replay) -> int:
+    """Return how many examples walk the graph at a time."""
+    fewest, most = CHUNKS
+    return min(most, max(fewest, CHUNK_BYTES // max(1, replay.example_bytes)))
+
+
+class Worker:
+    """Holds what the cells of one sweep need; made once in each process that measures."""
+
+    def __init__(self, data: EvalData, replay: Replay, forks: Forks) -> None:
+        self.data, self.replay, self.forks = data, replay, forks
+        self.bytes_per_example = 0.0  # most that the values kept of an example took so far
+
+    def dense(self, chunk: Chunk) -> Tensor:
+        """Return the dense model's outputs (n, classes)."""
+        with torch.inference_mode():
+            return self.replay.outputs(self.replay.start(self.data.batch(chunk.examples)))
+
+    def measure(self, task: Task, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Result]:
+        """Yield a result for each cell and chunk, layer by layer; a cell that fails says why and others go on."""
+        examples = sum(len(chunk.examples) for chunk in task.chunks)
+        all_fit = self.replay.example_bytes * examples <= KEPT_BYTES  # then dense values are computed once, not twice
+        chunks = [_Chunk(self, chunk, all_fit) for chunk in task.chunks]
+        for layer in sorted(task.cells, key=self.forks.position):
+            for chunk in chunks:
+                chunk.advance(self.forks.position(layer))
+            self._note_memory(chunks)
+            for sparsity in task.cells[layer]:
+                for chunk in chunks:
+                    if cancelled():
+                        return
+                    yield chunk.result(layer, sparsity)
+
+    def _note_memory(self, chunks: Sequence["_Chunk"]) -> None:
+        taken = sum(chunk.frontier.n_bytes for chunk in chunks)
+        examples = sum(len(chunk.about.examples) for chunk in chunks)
+        self.bytes_per_example = max(self.bytes_per_example, taken / max(1, examples))
+
+
+class _Chunk:
+    """A chunk on its way through the graph."""
+
+    def __init__(self, worker: Worker, about: Chunk, keep_all: bool) -> None:
+        self.worker, self.about = worker, about
+        data, replay = worker.data, worker.replay
+        with torch.inference_mode():
+            self.frontier: Frontier = replay.start(data.batch(about.examples))
+            logits = replay.complete(self.frontier) if keep_all else replay.outputs(self.frontier)
+            targets = None if data.targets is None else data.labels(about.examples)
+            self.answers = Answers(logits, targets, torch.from_numpy(about.stratum), about.n_strata)
+
+    def advance(self, position: int) -> None:
+        with torch.inference_mode():
+            self.worker.replay.advance(self.frontier, position)
+
+    def result(self, layer: str, sparsity: float) -> Result:
+        where = layer, sparsity, self.about.block, self.about.number
+        try:
+            with torch.inference_mode():
+                logits = self.worker.forks.fork(self.frontier, layer, sparsity)
+                return Result(*where, self.answers.tallies(logits))
+        except Cancelled:
+            raise
+        except (PruningError, RuntimeError, MemoryError) as error:  # torch says RuntimeError when memory is short
+            text = str(error).split("\n")[0] or type(error).__name__
+            return Result(*where, error=f"{layer} at sparsity {sparsity:g}: {text}")

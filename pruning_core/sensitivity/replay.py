@@ -52,17 +52,19 @@ class Replay:
         index = {node: i for i, node in enumerate(nodes)}
         alive = needed(nodes, output)
         wanted = [node for node in nodes if node in alive]
-        self.end, self._output = len(nodes), index[output]
+        self.nodes, self.end, self.output = tuple(nodes), len(nodes), index[output]
         self._inputs = [index[node] for node in nodes if node.op == "placeholder"]
         self._stored = Constants(graph, prepared, [node for node in wanted if node.op == "get_attr"], norms)
         self.constants = self._stored.dense  # what the dense model reads besides its inputs
-        self._steps = self._stored.compute({index[n]: Step.of(n, index) for n in wanted if n.op == "call_function"})
+        self.steps = self._stored.compute({index[n]: Step.of(n, index) for n in wanted if n.op == "call_function"})
         self.places = {node.name: index[node] for node in wanted if node.op == "call_function"}  # by the graph's names
-        self._routes = Routes(self._steps, {i: prepared.macs[nodes[i]] for i in self._steps}, self._output, self.end)
+        self.macs = {i: prepared.macs[nodes[i]] for i in self.steps}  # of each step, for one example
+        self.value_bytes = {i: prepared.example_bytes[nodes[i]] for i in self.steps}  # of one example
+        self._routes = Routes(self.steps, self.macs, self.output, self.end)
         forks = {name: self.route(places) for name, places in self._stored.weights.items()}
         self.folded = frozenset(prepared.folded)  # layers that the batch norm after them went into
         self.positions = {name: fork.position for name, fork in forks.items()}
-        self.example_bytes = sum(prepared.example_bytes[nodes[i]] for i in self._steps)  # all values of one example
+        self.example_bytes = sum(self.value_bytes.values())
         self.fork_macs = {name: fork.macs for name, fork in forks.items()}
 
     def weight(self, name: str, mask: Tensor | None, value: Tensor | None = None) -> Tensor:
@@ -94,9 +96,9 @@ class Replay:
         constants = self.constants if constants is None else constants
         values = {**constants, **frontier.values}
         for i in range(frontier.position, position):
-            if i in self._steps:
+            if i in self.steps:
                 if i not in values:
-                    values[i] = self._steps[i].run(values)
+                    values[i] = self.steps[i].run(values)
                 for dead in self._routes.dies.get(i, ()):
                     values.pop(dead, None)
         frontier.values = {i: value for i, value in values.items() if i not in constants}
@@ -105,16 +107,16 @@ class Replay:
 
     def outputs(self, frontier: Frontier, constants: Values | None = None) -> Tensor:
         """Run everything that is left and return the model's output (batch, ...); `frontier` itself stays."""
-        result: Tensor = self.advance(frontier.copy(), self.end, constants).values[self._output]
+        result: Tensor = self.advance(frontier.copy(), self.end, constants).values[self.output]
         return result
 
     def complete(self, frontier: Frontier) -> Tensor:
         """Return the model's output and keep every value on the way in `frontier`, which stays where it stands."""
         values = {**self.constants, **frontier.values}
         for i in range(frontier.position, self.end):
-            if i in self._steps:
-                frontier.values[i] = values[i] = self._steps[i].run(values)
-        result: Tensor = values[self._output]
+            if i in self.steps:
+                frontier.values[i] = values[i] = self.steps[i].run(values)
+        result: Tensor = values[self.output]
         return result
 
     def fork(self, frontier: Frontier, name: str, weight: Tensor) -> Tensor:
@@ -129,18 +131,26 @@ class Replay:
     def fork_changed(self, frontier: Frontier, changed: Values) -> Tensor:
         """Return the output when some constants are different, as `changed` gives them."""
         route = self.route(changed)
+        frontier = self.enter(frontier, route)
+        values = {**self.constants, **frontier.values, **changed}
+        for i, dies in zip(route.steps, route.dies, strict=True):
+            values[i] = self.steps[i].run(values)
+            for dead in dies:
+                del values[dead]
+        result: Tensor = values[self.output]
+        return result
+
+    def enter(self, frontier: Frontier, route: Route) -> Frontier:
+        """Return a frontier at the start of `route` that holds all that the route reads; itself where it stands there.
+
+        Dense values that stand after the fork are computed into it.
+        """
         if frontier.position > route.position:
             raise ValueError("the frontier is past what changed")
         if frontier.position < route.position:
             frontier = self.advance(frontier.copy(), route.position)
         self._run_beside(frontier, route.beside)
-        values = {**self.constants, **frontier.values, **changed}
-        for i, dies in zip(route.steps, route.dies, strict=True):
-            values[i] = self._steps[i].run(values)
-            for dead in dies:
-                del values[dead]
-        result: Tensor = values[self._output]
-        return result
+        return frontier
 
     def _run_beside(self, frontier: Frontier, beside: tuple[int, ...]) -> None:
         """Compute dense values that stand after the fork, such as a shortcut's, unless they are there."""
@@ -148,7 +158,7 @@ class Replay:
         if missing:
             values = {**self.constants, **frontier.values}
             for i in missing:
-                frontier.values[i] = values[i] = self._steps[i].run(values)
+                frontier.values[i] = values[i] = self.steps[i].run(values)
 
 
 def _first_output(output: fx.Node) -> fx.Node:

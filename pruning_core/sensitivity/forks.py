@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pruning_core.graph import ModelGraph
 from pruning_core.ranking import Ranking
+from pruning_core.sensitivity.activations import ActivationDrop
 from pruning_core.sensitivity.replay import Frontier, Replay
 from pruning_core.sensitivity.request import Request
 from pruning_core.sensitivity.routes import Route
@@ -33,6 +34,35 @@ class Forks(Protocol):
     def fork(self, frontier: Frontier, layer: str, sparsity: float) -> Tensor:
         """Return the output (batch, classes) of the model changed as the cell says."""
         ...
+
+
+class ActivationForks:
+    """Cells that drop the smallest activations of a layer's output."""
+
+    def __init__(self, graph: ModelGraph, replay: Replay) -> None:
+        self.graph, self.replay = graph, replay
+        self._drops: dict[tuple[str, float], ActivationDrop] = {}
+
+    def position(self, layer: str) -> int:
+        """Return the place in the graph before which the frontier must stand."""
+        return self._drop(layer, 0.0).position
+
+    def macs(self, layer: str) -> int:
+        """Return the multiply-accumulates of one example that a fork runs."""
+        return max(1, self._drop(layer, 0.0).macs)
+
+    def measured_sparsity(self, layer: str, sparsity: float) -> float:
+        """Return the share of the activations that are dropped."""
+        return self._drop(layer, sparsity).measured_sparsity
+
+    def fork(self, frontier: Frontier, layer: str, sparsity: float) -> Tensor:
+        """Return the output (batch, classes) without the smallest activations of the layer."""
+        return self._drop(layer, sparsity).fork(frontier)
+
+    def _drop(self, layer: str, sparsity: float) -> ActivationDrop:
+        if (layer, sparsity) not in self._drops:
+            self._drops[layer, sparsity] = ActivationDrop(self.graph, self.replay, layer, sparsity)
+        return self._drops[layer, sparsity]
 
 
 class WeightForks:

@@ -9,6 +9,7 @@ from pruning_core.errors import PlanError
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan
 from pruning_core.ranking import Ranking, cannot_go, why_not
+from pruning_core.sensitivity.activations import why_not_activations
 from pruning_core.sensitivity.request import Request
 
 
@@ -41,7 +42,10 @@ def scope_of(model: Model, request: Request, ranking: Ranking) -> Scope:
             skipped[name] = f"{name}: its channels are coupled with those of '{coupled[name]}', which stands for both"
             continue
         if request.target == "activations":
-            found[name] = tuple(sorted(set(request.levels)))
+            if why := why_not_activations(model.graph, name):
+                skipped[name] = f"{name}: {why}"
+            else:
+                found[name] = tuple(sorted(set(request.levels)))
             continue
         wishes, why = _wishes(name, request, ranking)
         if not wishes:

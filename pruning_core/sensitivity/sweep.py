@@ -1,6 +1,7 @@
 """The sweep: each layer alone at each level, by forking the graph. Streams cells that narrow; stops at any time."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from hashlib import sha256
 from time import perf_counter
@@ -17,13 +18,13 @@ from pruning_core.sensitivity.answers import tally_of
 from pruning_core.sensitivity.cells import Sweep
 from pruning_core.sensitivity.driver import Driver
 from pruning_core.sensitivity.effort import Effort
-from pruning_core.sensitivity.executors import InProcess
-from pruning_core.sensitivity.forks import WeightForks
+from pruning_core.sensitivity.executors import in_process
+from pruning_core.sensitivity.recipe import Recipe
 from pruning_core.sensitivity.replay import Replay
 from pruning_core.sensitivity.request import DEFAULT_LEVELS, Progress, Request
 from pruning_core.sensitivity.scope import Scope, scope_of
 from pruning_core.sensitivity.store import Record, Store
-from pruning_core.sensitivity.trust import EXAMPLES, check_replay
+from pruning_core.sensitivity.tasks import Executor
 from pruning_core.sensitivity.worker import Worker
 
 __all__ = ["DEFAULT_LEVELS", "Progress", "Request", "cells_of", "document_of", "sweep", "tally_of"]
@@ -41,26 +42,23 @@ def sweep(
     replay: Replay | None = None,
     calibration: EvalData | None = None,
     store: Store | None = None,
+    executor: Callable[[Recipe, Worker], AbstractContextManager[Executor]] = in_process,
     cancelled: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Sweep:
     """Run the sweep and return it; stopped early by `cancelled`, it holds the cells measured so far.
 
-    With a `store` what was measured before is not measured again, whoever measured it and however that ended.
+    With a `store` what was measured before is not measured again, whoever measured it and however that ended. The
+    `executor` says who measures; the cells are the same to the last digit.
     """
-    ranking = (ranking or Ranking(model, calibration or data)).under(request)
-    scope = scope_of(model, request, ranking)
-    examples = data.take(request.samples)
-    check_fits(examples, model.graph)
-    if replay is None or replay.coupling is not ranking.norms:
-        replay = Replay(model.graph, ranking.norms)
-    check_replay(model, replay, examples.batch(slice(EXAMPLES)))
-    worker = Worker(examples, replay, WeightForks(model.graph, replay, ranking, request, scope))
-    with store.record(document_of(model, examples, request, ranking)) if store else Record() as record:
-        driver = Driver(scope, worker, InProcess(worker), record, cancelled)
+    recipe = Recipe(model, data.take(request.samples), ranking.calibration if ranking else calibration or data, request)
+    check_fits(recipe.data, model.graph)
+    worker, scope = recipe.worker(ranking, replay)
+    with store.record(document_of(recipe)) if store else Record() as record, executor(recipe, worker) as runs:
+        driver = Driver(scope, worker, runs, record, cancelled)
         started = perf_counter()
         _run(driver, request, on_progress, started)
-        return _swept(model, examples, request, scope, driver, perf_counter() - started, record)
+        return _swept(recipe, scope, driver, perf_counter() - started, record)
 
 
 def _run(driver: Driver, request: Request, on_progress: Callable[[Progress], None], started: float) -> None:
@@ -72,15 +70,8 @@ def _run(driver: Driver, request: Request, on_progress: Callable[[Progress], Non
         on_progress(Progress(cell, effort.share, perf_counter() - started, done, len(lines), effort.recalled))
 
 
-def _swept(
-    model: Model,
-    data: EvalData,
-    request: Request,
-    scope: Scope,
-    driver: Driver,
-    seconds: float,
-    record: Record,
-) -> Sweep:
+def _swept(recipe: Recipe, scope: Scope, driver: Driver, seconds: float, record: Record) -> Sweep:
+    model, data, request = recipe.model, recipe.data, recipe.request
     cells, dense = [line.cell for line in driver.lines.values()], driver.dense
     return Sweep(
         model=model.name,
@@ -112,13 +103,14 @@ def _notices(data: EvalData, record: Record) -> tuple[str, ...]:
     return tuple(found)
 
 
-def document_of(model: Model, data: EvalData, request: Request, ranking: Ranking) -> dict[str, Any]:
+def document_of(recipe: Recipe) -> dict[str, Any]:
     """Return everything that can change a number of a sweep; results are kept under its hash."""
+    model, data, request = recipe.model, recipe.data, recipe.request
     asked = asdict(request)
     for name in ("exact", "levels", "layers", "samples"):  # they say what is measured, not what comes of it
         del asked[name]
     needs_data = bool(CRITERIA[request.criterion].needs)
-    calibration = ranking.calibration if needs_data else None
+    calibration = recipe.calibration if needs_data else None
     return {
         "engine": ENGINE,
         "torch": torch.__version__,

@@ -1,13 +1,21 @@
 """The executor that measures here and now."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from pruning_core.sensitivity.tasks import Result, Task
+from pruning_core.sensitivity.recipe import Recipe
+from pruning_core.sensitivity.tasks import Executor, Result, Task
 from pruning_core.sensitivity.worker import Worker
 
 
+@contextmanager
+def in_process(recipe: Recipe, worker: Worker) -> Iterator[Executor]:
+    """Measure in the process and thread that asks."""
+    yield InProcess(worker)
+
+
 class InProcess:
-    """Measures in the process and thread that asks."""
+    """Runs tasks on one worker."""
 
     n_workers = 1
 

@@ -1,0 +1,37 @@
+"""`Recipe`: all that a process needs to measure cells of a sweep as every other process would."""
+
+from dataclasses import dataclass
+
+from pruning_core.data import EvalData
+from pruning_core.model import Model
+from pruning_core.ranking import Ranking
+from pruning_core.sensitivity.forks import ActivationForks, Forks, WeightForks
+from pruning_core.sensitivity.replay import Replay
+from pruning_core.sensitivity.request import Request
+from pruning_core.sensitivity.scope import Scope, scope_of
+from pruning_core.sensitivity.trust import EXAMPLES, check_replay
+from pruning_core.sensitivity.worker import Worker
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What to sweep: a model, the examples (all of them are used), what calibration sees, and the request."""
+
+    model: Model
+    data: EvalData
+    calibration: EvalData | None
+    request: Request
+
+    def worker(self, ranking: Ranking | None = None, replay: Replay | None = None) -> tuple[Worker, Scope]:
+        """Return a worker with the cells that it can measure; ranks and graph are taken where they are known."""
+        ranking = (ranking or Ranking(self.model, self.calibration)).under(self.request)
+        scope = scope_of(self.model, self.request, ranking)
+        if replay is None or replay.coupling is not ranking.norms:
+            replay = Replay(self.model.graph, ranking.norms)
+        check_replay(self.model, replay, self.data.batch(slice(EXAMPLES)))
+        forks: Forks
+        if self.request.target == "activations":
+            forks = ActivationForks(self.model.graph, replay)
+        else:
+            forks = WeightForks(self.model.graph, replay, ranking, self.request, scope)
+        return Worker(self.data, replay, forks), scope

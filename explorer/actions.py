@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from explorer import fit_actions, resources, state, work
+from explorer import fit_actions, jobs, resources, state, work
 from explorer.present import options
 from explorer.present.mixer import preview_size
 from explorer.present.options import request_for
@@ -176,7 +176,7 @@ def headline_tick() -> None:
     Its own fragment is drawn anyway; what else follows is drawn by `follow_up`.
     """
     app, bench = state.current(), state.workbench()
-    if not state.sent("headline", "tick") or bench is None:
+    if not state.sent("headline", "tick") or bench is None or jobs.is_timing():
         return
     finished = bench.dataset is None or bench.refine(REFINE_SECONDS).done
     if finished or work.live_sweep(app.model or "", app.data):

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer import state, theme
+from explorer import jobs, state, theme
 from explorer.context import pickers
 
 st.set_page_config(page_title="Pruning Explorer", page_icon=theme.ICON, layout="wide")
@@ -18,3 +18,4 @@ page = st.navigation(
 state.write_link()  # a change of pages empties the address
 pickers()
 page.run()
+jobs.warm()

@@ -2,60 +2,17 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
-from time import perf_counter
 
-from explorer import jobs, resources, work
-from explorer.figures import words
-from explorer.jobs import Job
+from explorer import jobs, resources, state, work
+from explorer.jobs import ALONE, INTERACTIVE, SWEEP, Job
+from explorer.tasks import fit
+from explorer.tasks.fit import Asked, Fitted, Step, Terms
 from pruning_core import Request
-from pruning_core.allocation import ALLOCATIONS, COSTS, Allocation, Budget, Comparison, Problem, compare_allocations
-from pruning_core.allocation.budget import TRIES, within
-from pruning_core.allocation.text import DROP
-from pruning_core.apply import plan_for
+from pruning_core.allocation import Comparison, Problem
 from pruning_core.errors import Cancelled
-from pruning_core.metrics import Measurement
-from pruning_core.plan import LayerPlan, Plan
 from pruning_core.sensitivity import Progress, Sweep
-from pruning_core.sensitivity.cells import merged
 
-
-@dataclass(frozen=True)
-class Terms:
-    """What a fit may do: the ways and locks of a plan, what else stays, and limits of single layers."""
-
-    plan: Plan
-    held: tuple[str, ...] = ()
-    minimum: tuple[tuple[str, float], ...] = ()
-    maximum: tuple[tuple[str, float], ...] = ()
-    least_gain: float = 0.0
-    samples: int | None = None  # validation examples of each cell of the curves
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One fit: a limit with what is to be least, or a goal at which all allocations are compared."""
-
-    kind: str  # limit or compare
-    terms: Terms
-    goal: Budget | float  # a float is an overall sparsity
-    least: str = "size"
-
-
-@dataclass(frozen=True)
-class Step:
-    """How far a fit is, in words; `share` is that of the present part, None where its end is not known."""
-
-    text: str
-    share: float | None = None
-    seconds_left: float | None = None
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The plan within a limit, and what it costs beside the dense model: (dense, fitted) by name of the cost."""
-
-    allocation: Allocation
-    costs: dict[str, tuple[int, int]]
+__all__ = ["Asked", "Fitted", "Step", "Terms", "asked_of", "known", "newest", "problem", "start"]
 
 
 @dataclass(frozen=True)
@@ -74,11 +31,15 @@ def start(model: str, data: str, asked: Asked, requests: tuple[Request, ...], mi
 
     def work_of(job: Job) -> Fitted | tuple[Comparison, ...]:
         _sweep(job, model, data, missing)
-        task = problem(model, data, asked.terms, requests)
-        watched = replace(task, cancelled=job.cancelled, on_plan=_Plans(job).note)
-        return _fitted(job, watched, asked) if asked.kind == "limit" else _compared(job, watched, asked)
+        job.move_to(lane)
+        found: Fitted | tuple[Comparison, ...] = job.run(
+            fit.run, resources.subject(model, data), asked, _curves(model, data, requests)
+        )
+        return found
 
-    return jobs.start(_key(model, data, asked), f"Fit of {model}", work_of)
+    lane = ALONE if asked.is_timed else INTERACTIVE
+    first = SWEEP if missing else lane
+    return jobs.start(_key(model, data, asked), f"Fit of {model}", work_of, lane=first, session=state.session())
 
 
 def newest(kind: str, model: str | None, data: str | None) -> Job | None:
@@ -98,24 +59,11 @@ def _key(model: str, data: str | None, asked: Asked) -> Hashable:
 
 def problem(model: str, data: str | None, terms: Terms, requests: tuple[Request, ...] = ()) -> Problem:
     """Return what an allocation is told, with the curves that are known of `requests`."""
-    reference = resources.reference(model, data)
-    curves = [found for request in requests if (found := known(model, data, request))]
-    return Problem(
-        reference.model,
-        reference.dataset,
-        ways={name: wish for name, wish in terms.plan.layers.items() if not _is_plain(wish)},
-        plan=terms.plan,
-        overrides=frozenset(terms.held),
-        minimum=dict(terms.minimum),
-        maximum=dict(terms.maximum),
-        least_gain=terms.least_gain,
-        measured=merged(curves) if curves else None,
-        ranked=reference.ranking,
-    )
+    return fit.problem(resources.reference(model, data), terms, _curves(model, data, requests))
 
 
-def _is_plain(wish: LayerPlan) -> bool:
-    return wish.model_copy(update={"sparsity": 0.0, "locked": False}) == LayerPlan()
+def _curves(model: str, data: str | None, requests: tuple[Request, ...]) -> list[Sweep]:
+    return [found for request in requests if (found := known(model, data, request))]
 
 
 def known(model: str, data: str | None, request: Request) -> Sweep | None:
@@ -136,44 +84,6 @@ def _sweep(job: Job, model: str, data: str, missing: tuple[Request, ...]) -> Non
             text = f"Measuring {progress.cell.layer} alone, {progress.cells_done} of {progress.cells_total} cells"
             job.progress = Step(text, share, progress.seconds_left if n == 1 else None)
 
-        work.sweep_and_keep(model, data, request, job.cancelled, note)
+        work.sweep_and_keep(job, model, data, request, note)
         if job.cancelled():
             raise Cancelled("the fit was stopped while layers were measured")
-
-
-class _Plans:
-    """Counts the plans that were measured as a whole."""
-
-    def __init__(self, job: Job) -> None:
-        self.job, self.n, self.started = job, 0, perf_counter()
-
-    def note(self, drop: Measurement) -> None:
-        self.n += 1
-        if asked_of(self.job).kind == "limit":
-            left = (perf_counter() - self.started) / self.n * max(0, TRIES - self.n)
-            text = f"Measured {words.plural(self.n, 'plan')} together, the last one {words.points(-drop.value)}"
-            self.job.progress = Step(text, min(1.0, self.n / TRIES), left)
-
-
-def _fitted(job: Job, task: Problem, asked: Asked) -> Fitted:
-    assert isinstance(asked.goal, Budget)
-    is_latency = "latency" in (asked.goal.metric, asked.least if asked.goal.metric == DROP else "")
-    job.progress = Step(
-        "Timing each layer at its smaller shapes, which can take minutes"
-        if is_latency
-        else "Choosing among measured cells"
-    )
-    found = within(task, asked.goal, asked.least)
-    shown = dict.fromkeys(["size", "macs", "params", *(["latency"] if is_latency else [])])
-    dense = plan_for(task.model)
-    return Fitted(found, {name: (COSTS[name](task, dense), COSTS[name](task, found.plan)) for name in shown})
-
-
-def _compared(job: Job, task: Problem, asked: Asked) -> tuple[Comparison, ...]:
-    goal = {"budget": asked.goal} if isinstance(asked.goal, Budget) else {"sparsity": asked.goal}
-    started, rows = perf_counter(), list[Comparison]()
-    for i, member in enumerate(ALLOCATIONS.values()):
-        left = (perf_counter() - started) / i * (len(ALLOCATIONS) - i) if i else None
-        job.progress = Step(f"Measuring {member.label}, {i + 1} of {len(ALLOCATIONS)}", i / len(ALLOCATIONS), left)
-        rows += compare_allocations(task, [member.name], **goal)
-    return tuple(rows)

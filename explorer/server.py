@@ -41,9 +41,11 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8501,
     open_browser: bool = True,
+    workers: int = 1,
 ) -> None:
     """Run the app until it is stopped."""
     SETTINGS.model, SETTINGS.data = model, data
+    SETTINGS.workers = max(1, workers)
     SETTINGS.local = host in ("127.0.0.1", "::1", "localhost")
     config: dict[str, Any] = theme.CONFIG | {
         "server.address": host,

@@ -10,6 +10,7 @@ class Settings:
     model: str | None = None
     data: str | None = None
     local: bool = True  # only this machine reaches the server
+    workers: int = 0  # processes for sweeps; 0: jobs run in threads of this process, as in notebooks and tests
 
 
 SETTINGS = Settings()

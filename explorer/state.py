@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import pruning_core as pc
 import sample_models
@@ -60,6 +61,12 @@ def sent(component: str, event: str) -> Any:
 def show(key: str, value: Any) -> None:
     """Let the widget with this key show `value`; before it is drawn."""
     st.session_state[key] = value
+
+
+def session() -> str:
+    """Return the name of this session; empty outside of one, as in a notebook."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context.session_id if context else ""
 
 
 def workbench() -> pc.Workbench | None:

@@ -1,24 +1,18 @@
-"""The jobs of this app: sweeps and latency; and the curves that sweeps have found so far.
+"""The jobs of this app: sweeps and latency; and the curves that sweeps have found so far."""
 
-Latency runs in the same queue as sweeps, so it is never measured beside one.
-"""
-
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from threading import RLock
 
-from torch import nn
-
-from explorer import jobs, resources
+from explorer import jobs, resources, state
 from explorer.jobs import Job
-from pruning_core import Request, prune, sweep
-from pruning_core.latency import Latency
-from pruning_core.measure import latency_of
+from explorer.tasks import latency, sweep
+from explorer.tasks.latency import Timed
+from pruning_core import Request
 from pruning_core.plan import Plan
 from pruning_core.sensitivity.cells import Cell, Sweep
 from pruning_core.sensitivity.sweep import Progress
 
-RUNTIME = "onnxruntime"
 LATENCY_SECONDS = 4.0
 CURVES_KEPT = 500
 _lock = RLock()
@@ -38,30 +32,24 @@ def start_sweep(model: str, data: str, request: Request) -> Job:
         def note(progress: Progress) -> None:
             job.progress = progress
 
-        return sweep_and_keep(model, data, request, job.cancelled, note)
+        return sweep_and_keep(job, model, data, request, note)
 
-    return jobs.start(("sweep", model, data, repr(request)), f"Sweep of {model}", work)
+    key = ("sweep", model, data, repr(request))
+    return jobs.start(key, f"Sweep of {model}", work, session=state.session())
 
 
-def sweep_and_keep(
-    model: str, data: str, request: Request, cancelled: Callable[[], bool], note: Callable[[Progress], None]
-) -> Sweep:
-    """Sweep here and now; cells appear in `curves` as they come."""
-    reference = resources.reference(model, data)
-    examples = reference.dataset.validation  # type: ignore[union-attr]
+def sweep_and_keep(job: Job, model: str, data: str, request: Request, note: Callable[[Progress], None]) -> Sweep:
+    """Sweep as a part of `job`; cells appear in `curves` as they come."""
+    subject, examples = resources.subject(model, data), resources.dataset(data, model).validation
     n = min(request.samples or len(examples), len(examples))
     key, ways = curve_key(model, data, request), (request.granularity, request.criterion, request.settings)
     about = Sweep(model, data, n, None, None, *ways, False, (), 0, {})
 
-    def keep(progress: Progress) -> None:
-        _keep(key, about, (progress.cell,))
-        note(progress)
+    def keep(batch: Sequence[Progress]) -> None:
+        _keep(key, about, tuple(progress.cell for progress in batch))
+        note(batch[-1])
 
-    ranking = reference.ranking.under(request)
-    replay = reference.replay_under(ranking.norms)
-    result = sweep(
-        reference.model, examples, request, ranking=ranking, replay=replay, cancelled=cancelled, on_progress=keep
-    )
+    result: Sweep = job.run(sweep.run, subject, request, note=keep, resumable=True)
     _keep(key, result, result.cells)
     return result
 
@@ -96,30 +84,15 @@ def last_sweep(model: str, data: str | None) -> Job | None:
     return jobs.newest_of(lambda key: isinstance(key, tuple) and key[:3] == wanted)
 
 
-@dataclass(frozen=True)
-class Timed:
-    """Dense against the smallest form of the pruned model; against the masked one too where that is another."""
-
-    smallest: Latency
-    masked: Latency | None
-
-
 def start_latency(model: str, data: str | None, plan: Plan) -> Job:
-    """Measure dense against pruned, alone: the queue lets nothing run beside it."""
+    """Measure dense against pruned, alone: nothing of ours runs beside it."""
 
     def work(job: Job) -> Timed:
-        reference = resources.reference(model, data)
-        loaded = reference.model
-        pruned, example = prune(loaded, plan, ranking=reference.ranking), loaded.example_inputs[0][:1]
+        found: Timed = job.run(latency.run, resources.subject(model, data), plan, LATENCY_SECONDS)
+        return found
 
-        def against(form: nn.Module, is_slimmed: bool) -> Latency:
-            return latency_of(loaded, form, example, RUNTIME, LATENCY_SECONDS, job.cancelled, is_slimmed)
-
-        if pruned.slimmed is None:
-            return Timed(against(pruned.masked, False), None)
-        return Timed(against(pruned.slimmed.module, True), against(pruned.masked, False))
-
-    return jobs.start(_latency_key(model, data, plan), f"Latency of {model}", work)
+    key = _latency_key(model, data, plan)
+    return jobs.start(key, f"Latency of {model}", work, lane=jobs.ALONE, session=state.session())
 
 
 def latency_job(model: str | None, data: str | None, plan: Plan) -> Job | None:

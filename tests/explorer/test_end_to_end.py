@@ -37,8 +37,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    log = (tmp_path_factory.mktemp("server") / "log").open("w")
-    process = subprocess.Popen([COMMAND, "run", LENET, "--no-browser", "--port", str(port)], stdout=log, stderr=log)
+    folder = tmp_path_factory.mktemp("server")
+    log = (folder / "log").open("w")
+    own = os.environ | {"PRUNING_EXPLORER_DATA": str(folder)}  # the user's sweeps are not those of the tests
+    words = [COMMAND, "run", LENET, "--no-browser", "--port", str(port)]
+    process = subprocess.Popen(words, stdout=log, stderr=log, env=own)
     for _ in range(240):
         assert process.poll() is None, Path(log.name).read_text()
         with suppress(OSError):

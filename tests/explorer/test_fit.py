@@ -124,7 +124,7 @@ def test_ways_are_said_in_words(bench: pc.Workbench) -> None:
 
 def known_cells(**more: Any) -> None:
     resources.reference(LENET, MNIST)
-    work.sweep_and_keep(LENET, MNIST, Request(samples=SAMPLES, **more), lambda: False, lambda _: None)
+    work.sweep_and_keep(jobs.Job("key", "title"), LENET, MNIST, Request(samples=SAMPLES, **more), lambda _: None)
 
 
 def test_only_what_is_not_known_of_enough_examples_is_measured(bench: pc.Workbench) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from explorer import export_work, jobs, resources, work
+from explorer import export_work, jobs, resources, tasks, work
 from explorer.jobs import Job
 from pruning_core import PruningError, Request
 from pruning_core.plan import LayerPlan, Plan
@@ -166,7 +166,8 @@ def test_a_live_job_is_never_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cell(layer: str, sparsity: float, n: int, lost: int = 0, *, done: bool = True) -> Cell:
-    return Cell(layer, sparsity, sparsity, Tally(n=n, correct=n - lost, lost=lost, labelled=True), done)
+    tally = Tally(n=n, correct=n - lost, lost=lost, labelled=True)
+    return Cell(layer, sparsity, sparsity, (tally,), state="exact" if done else "preview")
 
 
 def about(n: int) -> Sweep:
@@ -291,7 +292,7 @@ def test_a_failed_export_leaves_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_p
     def refuses(*_: Any, **__: Any) -> None:
         raise PruningError("the disk is full")
 
-    monkeypatch.setattr(export_work, "export", refuses)
+    monkeypatch.setattr(tasks.export, "export", refuses)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     job = finished(export_work.start_export(LENET, None, Plan()))
     assert (job.state, job.error) == ("failed", "the disk is full")

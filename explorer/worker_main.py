@@ -1,0 +1,157 @@
+"""The program of a worker process: one task at a time, told over a pipe; it ends when the pipe does.
+
+Standard input brings orders, standard output takes answers; what libraries print goes to the server's log. A thread
+reads the orders, so that a task can be stopped, or the server can be gone, while the main thread computes.
+"""
+
+import os
+import pickle
+import signal
+import sys
+import traceback
+from importlib import import_module
+from queue import SimpleQueue
+from threading import Condition, Thread
+from time import perf_counter, sleep
+from typing import Any
+
+from explorer import pipes
+
+NICENESS = 5  # pages go first
+KEPT = 3  # models with their data
+MESSAGE_SECONDS = 0.05  # between two messages about progress
+
+
+def main() -> None:
+    """Work until the server is gone."""
+    orders, answers = os.dup(0), os.dup(1)
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the server decides
+    if sys.platform != "win32":
+        os.nice(NICENESS)
+    Worker(orders, answers).work()
+
+
+class Worker:
+    """The task that runs now, what was asked of it, and the way back."""
+
+    def __init__(self, orders: int, answers: int) -> None:
+        self._orders: SimpleQueue[tuple[int, bytes]] = SimpleQueue()
+        self._outbox = _Outbox(answers)
+        self._changed = Condition()
+        self._number = 0  # of the task that was ordered last
+        self._stop = False
+        self._hold = 0  # number of the hold for which it is to stand, 0 for none
+        self.paused_seconds = 0.0
+        Thread(target=self._listen, args=(orders,), daemon=True).start()
+
+    def _listen(self, pipe: int) -> None:
+        """Take orders; without a server nothing is left to do, whatever the main thread is at."""
+        try:
+            while True:
+                kind, number, content = pipes.read(pipe)
+                with self._changed:
+                    self._obey(kind, number, content)
+                    self._changed.notify_all()
+        finally:
+            os._exit(0)
+
+    def _obey(self, kind: str, number: int, content: Any) -> None:
+        if kind == "run":
+            self._number, self._stop, self._hold = number, False, 0
+            self._orders.put((number, content))
+        elif number != self._number:
+            return  # it came too late
+        elif kind == "cancel":
+            self._stop = True
+        elif kind == "hold":
+            self._hold = content
+
+    def work(self) -> None:
+        """Carry out one task after the other."""
+        shelf, self.store = _loaded()
+        self.reference = shelf.reference
+        while True:
+            number, content = self._orders.get()
+            self.paused_seconds = 0.0
+            self._outbox.put(*self._answer(number, content))
+
+    def _answer(self, number: int, content: bytes) -> tuple[str, int, Any]:
+        from pruning_core.errors import Cancelled, PruningError
+
+        try:
+            module, name, arguments = pickle.loads(content)
+            return "done", number, pickle.dumps(getattr(import_module(module), name)(self, *arguments))
+        except Cancelled as error:
+            return "cancelled", number, str(error)
+        except PruningError as error:
+            return "refused", number, str(error)
+        except MemoryError:
+            return "refused", number, "memory ran out; ask for fewer examples or a smaller model"
+        except Exception:
+            traceback.print_exc()
+            return "defect", number, None
+
+    def cancelled(self) -> bool:
+        """Whether to stop; waits here while other work goes first."""
+        with self._changed:
+            while (hold := self._hold) and not self._stop:
+                since = perf_counter()
+                self._outbox.put("stands", self._number, hold)
+                self._changed.wait_for(lambda hold=hold: self._stop or self._hold != hold)  # type: ignore[misc]
+                self.paused_seconds += perf_counter() - since
+            return self._stop
+
+    def note(self, progress: Any) -> None:
+        """Tell how far the task is."""
+        self._outbox.put("progress", self._number, pickle.dumps(progress))
+
+
+def _loaded() -> tuple[Any, Any]:
+    """Return what holds models and what keeps sweeps; all that takes seconds to import is so before the first task."""
+    import torch
+
+    from explorer.loading import Shelf
+    from pruning_core import Model
+    from pruning_core.sensitivity.store import Store
+
+    torch.set_num_threads(1)
+    linear = torch.nn.Linear(2, 2)
+    _ = Model("first", linear, (torch.zeros(2, 2),)).graph  # the first trace loads torch's compiler
+    return Shelf(KEPT), Store()
+
+
+class _Outbox:
+    """Answers in order; progress in batches, since cells come faster than pages are drawn."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._changed = Condition()
+        self._waiting: list[tuple[str, int, Any]] = []
+        Thread(target=self._send, daemon=True).start()
+
+    def put(self, kind: str, number: int, content: Any) -> None:
+        """Let an answer go out."""
+        with self._changed:
+            self._waiting.append((kind, number, content))
+            self._changed.notify()
+
+    def _send(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                taken, self._waiting = self._waiting, []
+            batch: list[Any] = []
+            for kind, number, content in taken:
+                if kind == "progress":
+                    batch.append(content)
+                    continue
+                self._flush(number, batch)
+                pipes.write(self._pipe, (kind, number, content))
+            self._flush(number, batch)
+            sleep(MESSAGE_SECONDS)
+
+    def _flush(self, number: int, batch: list[Any]) -> None:
+        if batch:
+            pipes.write(self._pipe, ("progress", number, batch[:]))
+            batch.clear()

@@ -1,0 +1,237 @@
+"""Worker processes: each runs one task at a time, is kept warm, and is killed when a task does not stop.
+
+They are started afresh, never forked, since a copy of a process with torch's threads can hang. A worker sees the end of
+its pipe when this process ends, however it ends, and ends too.
+"""
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from time import monotonic
+from typing import Any, Protocol
+
+from explorer import pipes
+from pruning_core import PruningError
+from pruning_core.errors import Cancelled
+
+STOP_SECONDS = 1.5  # from the wish to stop to the kill
+POLL_SECONDS = 0.05
+RETRIES = 3  # of a task whose worker died
+PROGRAM = "import sys; sys.path[:] = {path!r}; from explorer.worker_main import main; main()"
+
+
+class Defect(Exception):
+    """A task ended in an error that is none of the user's; its traceback is in the log."""
+
+
+class Died(PruningError):
+    """A worker process ended in the middle of a task."""
+
+
+class Control(Protocol):
+    """What is wished of a task while it runs."""
+
+    def cancelled(self) -> bool:
+        """Whether it is to stop."""
+
+    @property
+    def held(self) -> int:
+        """Number of the hold for which it is to stand still, or 0."""
+
+    def stand(self, hold: int) -> None:
+        """It stands still now, as this hold wished."""
+
+
+@dataclass
+class _Steering:
+    """What was told of a running task, and when."""
+
+    stop_at: float | None = None
+    hold: int = 0
+
+
+@dataclass(eq=False)
+class Worker:
+    """One process; `alive` until it is seen to have ended."""
+
+    alive: bool = True
+    _number: int = 0
+    _answers: "SimpleQueue[tuple[str, int, Any]]" = field(default_factory=SimpleQueue)
+    _writing: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        command = [sys.executable, "-P", "-c", PROGRAM.format(path=sys.path)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        Thread(target=self._listen, name="worker answers", daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        with suppress(EOFError, OSError):
+            while True:
+                self._answers.put(pipes.read(self.process.stdout.fileno()))
+        self.process.stdout.close()
+        self.kill()  # where it only closed its pipe
+        self._answers.put(("ended", self._number, self.process.wait()))
+
+    def kill(self) -> None:
+        """End the process at once."""
+        assert self.process.stdin is not None
+        self.alive = False
+        self.process.kill()  # before the lock: whoever writes to a process that does not read holds it
+        with self._writing:
+            self.process.stdin.close()
+
+    def run(
+        self,
+        control: Control,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        note: Callable[[Sequence[Any]], None],
+    ) -> Any:
+        """Return what `function(task, *arguments)` returns in the process; `note` is given its progress in batches."""
+        packed = _packed(function, arguments)
+        self._number += 1
+        self._tell("run", packed)
+        try:
+            kind, content = self._follow(control, note)
+        except BaseException:
+            self.kill()  # nobody follows the task any more
+            raise
+        if kind == "ended":
+            raise Cancelled("the worker was stopped") if control.cancelled() else Died(_how_it_ended(content))
+        return _outcome(kind, content)
+
+    def _follow(self, control: Control, note: Callable[[Sequence[Any]], None]) -> tuple[str, Any]:
+        """Take answers and pass on wishes until the task has ended; return how."""
+        steering = _Steering()
+        while True:
+            try:
+                kind, _, content = self._answers.get(timeout=POLL_SECONDS)
+            except Empty:
+                kind, content = "", None
+            if kind == "progress":
+                note([pickle.loads(each) for each in content])
+            elif kind == "stands":
+                control.stand(content)
+            elif kind:
+                return kind, content
+            self._steer(control, steering)
+
+    def _steer(self, control: Control, steering: _Steering) -> None:
+        """Pass on what is wished; a task that was to stop and did not is killed with its process."""
+        if control.cancelled():
+            if steering.stop_at is None:
+                steering.stop_at = monotonic() + STOP_SECONDS
+                self._tell("cancel")
+            elif monotonic() > steering.stop_at:
+                self.kill()
+        elif steering.hold != (hold := control.held):
+            steering.hold = hold
+            self._tell("hold", hold)
+
+    def _tell(self, kind: str, content: Any = None) -> None:
+        assert self.process.stdin is not None
+        with self._writing, suppress(OSError, ValueError):  # it ended; its answer says so
+            pipes.write(self.process.stdin.fileno(), (kind, self._number, content))
+
+
+def _packed(function: Callable[..., Any], arguments: Sequence[Any]) -> bytes:
+    try:
+        if getattr(sys.modules[function.__module__], function.__name__, None) is not function:
+            raise AttributeError
+        return pickle.dumps((function.__module__, function.__name__, tuple(arguments)))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        reason = f": {error}" if str(error) else ""
+        raise PruningError(
+            f"{function.__name__} cannot go to a worker process{reason}; use a function of a module and plain data"
+        ) from None
+
+
+def _outcome(kind: str, content: Any) -> Any:
+    if kind == "done":
+        return pickle.loads(content)
+    if kind == "cancelled":
+        raise Cancelled(content)
+    if kind == "refused":
+        raise PruningError(content)
+    raise Defect
+
+
+def _how_it_ended(code: int) -> str:
+    if code == -9:
+        return "its worker process was killed, most often because memory ran out; ask for fewer examples"
+    how = f"by signal {-code}" if code < 0 else f"with code {code}"
+    return f"its worker process ended {how} in the middle of the work; the server's log may say why"
+
+
+class Pool:
+    """Workers that are idle and warm; others are started when they are asked for."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._all: list[Worker] = []
+        self._idle: list[Worker] = []
+
+    def run(
+        self,
+        control: Control,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        note: Callable[[Sequence[Any]], None],
+        resumable: bool = False,
+    ) -> Any:
+        """Run a task in a worker; a resumable one whose worker dies is begun anew, up to three times."""
+        for retries_left in range(RETRIES if resumable else 0, -1, -1):
+            worker = self._take()
+            try:
+                return worker.run(control, function, arguments, note)
+            except Died:
+                if not retries_left:
+                    raise
+            finally:
+                self._give_back(worker)
+        raise AssertionError
+
+    def warm(self) -> None:
+        """Start a worker if there is none, so that the first task need not wait for torch to load."""
+        with self._lock:
+            if not self._all:
+                self._start()
+
+    def close(self) -> None:
+        """End all workers at once."""
+        with self._lock:
+            for worker in self._all:
+                worker.kill()
+            self._all, self._idle = [], []
+
+    def _take(self) -> Worker:
+        with self._lock:
+            ended = [worker for worker in self._idle if not worker.alive]
+            self._all = [worker for worker in self._all if worker not in ended]
+            self._idle = [worker for worker in self._idle if worker not in ended]
+            if not self._idle:
+                self._start()
+            return self._idle.pop()
+
+    def _start(self) -> None:
+        worker = Worker()
+        self._all.append(worker)
+        self._idle.append(worker)
+
+    def _give_back(self, worker: Worker) -> None:
+        """Keep a worker for the next task; one that ended is replaced, so that the next task finds a warm one."""
+        with self._lock:
+            if worker.alive:
+                self._idle.append(worker)
+            elif worker in self._all:
+                self._all.remove(worker)
+                self._start()
+
+
+POOL = Pool()

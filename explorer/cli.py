@@ -59,6 +59,9 @@ Granularity = Annotated[str, typer.Option(metavar="G", help=GRANULARITY_HELP, sh
 Criterion = Annotated[str, typer.Option(metavar="C", help=CRITERION_HELP, show_default=False)]
 Scope = Literal["layer", "model"]
 Heads = Literal["head", "dimension"]
+Target = Literal["weights", "activations"]
+METRIC_HELP = "What the table shows: accuracy, loss, perplexity, kl or agreement. [default: accuracy]"
+CLUSTER_HELP = "Measure on a Dask cluster, such as tcp://10.0.0.5:8786; needs the extra `cluster`."
 MULTIPLE_HELP = "Rows of channels keep a multiple of M, rounded up. [default: 1]"
 NORMS_HELP = "Let layer, group and RMS norms lose channels: their statistics are of those that stay."
 HEADS_HELP = "Attention loses whole heads, or the same dimensions inside all of them. [default: head]"
@@ -107,9 +110,14 @@ def sensitivity(
     criterion: Criterion = "l1",
     setting: Settings = None,
     levels: Annotated[str | None, typer.Option(metavar="0.1,0.2,...", help="Sparsities to measure.")] = None,
-    samples: Annotated[int | None, typer.Option(metavar="N", min=1, help="Examples. [default: 512]")] = None,
+    samples: Annotated[int | None, typer.Option(metavar="N", min=1, help="Examples. [default: all]")] = None,
     layers: Annotated[str | None, typer.Option(metavar="REGEX", help="Layers whose name this matches.")] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Use all validation examples.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Measure every cell on all examples.")] = False,
+    metric: Annotated[str, typer.Option(metavar="M", help=METRIC_HELP, show_default=False)] = "accuracy",
+    target: Annotated[Target, typer.Option(help="What is set to zero.")] = "weights",
+    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes that measure.")] = 1,
+    cluster: Annotated[str | None, typer.Option(metavar="ADDRESS", help=CLUSTER_HELP)] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Neither use nor keep what was measured before.")] = False,
     channel_multiple: ChannelMultiple = 1,
     through_norms: ThroughNorms = False,
     heads: HeadsOption = "head",
@@ -125,7 +133,8 @@ def sensitivity(
 
     inputs = Inputs(model, data, mean, std, scale, samples)
     options = {"channel_multiple": channel_multiple, "through_norms": through_norms, "heads": heads}
-    command.run(inputs, wish(granularity, criterion, setting), levels, layers, exact, options, out, as_json)
+    asked = command.Asked(levels, layers, exact, metric, target, fresh, workers, cluster, options)
+    command.run(inputs, wish(granularity, criterion, setting), asked, out, as_json)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -19,8 +20,12 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 
 
 def pytest_configure() -> None:
-    """One thread: two spinning threads on a busy machine are slower than one, and results do not depend on it."""
+    """One thread: two spinning threads on a busy machine are slower than one, and results do not depend on it.
+
+    What sweeps keep goes to a folder of its own, never to the user's.
+    """
     torch.set_num_threads(1)
+    os.environ["PRUNING_EXPLORER_DATA"] = tempfile.mkdtemp(prefix="pruning-explorer-tests-")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -47,7 +47,7 @@ class Cell:
     @cached_property
     def figure(self) -> Figure:
         """Accuracy minus dense accuracy; without labels, agreement minus 1."""
-        return self.between or drop_of(self.strata, self._sizes)
+        return self.between or drop_of(self.strata, self.all_sizes)
 
     @property
     def drop(self) -> float:
@@ -62,15 +62,16 @@ class Cell:
     @property
     def accuracy(self) -> float | None:
         """Share of right answers, or None without labels."""
-        return accuracy_of(self.strata, self._sizes).value if self.tally.labelled else None
+        return accuracy_of(self.strata, self.all_sizes).value if self.tally.labelled else None
 
     @property
-    def _sizes(self) -> tuple[int, ...]:
+    def all_sizes(self) -> tuple[int, ...]:
+        """All examples of each stratum."""
         return self.sizes or tuple(tally.n for tally in self.strata)
 
     def to_dict(self, dense: Tally | None = None) -> dict[str, Any]:
         """Return the cell as the sweep file holds it; `dense` is the dense model over all examples."""
-        sizes, tally, labelled = self._sizes, self.tally, self.tally.labelled
+        sizes, tally, labelled = self.all_sizes, self.tally, self.tally.labelled
         agreement, kl = agreement_of(self.strata, sizes), kl_of(self.strata, sizes)
         rise = rise_of(self.strata, sizes)
         known = dense is not None and dense.n > 0 and labelled  # better than from this sample
@@ -84,17 +85,17 @@ class Cell:
             "measured_sparsity": self.measured_sparsity,
             "accuracy": accuracy.value if labelled else None,
             "loss": loss,
-            "perplexity": None if loss is None else exp(min(loss, 700.0)),
             "kl": kl.value,
             "agreement": agreement.value,
             "accuracy_interval": [accuracy.low, accuracy.high] if labelled else None,
+            "n_samples": tally.n,
+            "state": self.state,
+            "perplexity": None if loss is None else exp(min(loss, 700.0)),
             "drop": self.drop,
             "drop_interval": list(self.drop_interval),
             "loss_rise_interval": [rise.low, rise.high] if labelled else None,
             "kl_interval": [kl.low, kl.high],
             "agreement_interval": [agreement.low, agreement.high],
-            "n_samples": tally.n,
-            "state": self.state,
         }
 
 
@@ -118,6 +119,7 @@ class Sweep:
     dense: Tally = field(default_factory=Tally)  # the dense model on the examples it answered
     notices: tuple[str, ...] = ()  # what a reader of the figures should know
     failed: tuple[Cell, ...] = ()  # those that could not, with the reason
+    target: str = "weights"
 
     def of_layer(self, name: str) -> tuple[Cell, ...]:
         """Cells of one layer, by sparsity."""
@@ -141,10 +143,11 @@ class Sweep:
             "criterion": self.criterion,
             **({"options": self.options} if self.options else {}),
             "exact": self.exact,
-            "notices": list(self.notices),
             "cells": [cell.to_dict(self.dense) for cell in self.cells],
-            "failed": [{"layer": c.layer, "sparsity": c.sparsity, "why": c.why} for c in self.failed],
             "seconds": self.seconds,
+            "target": self.target,
+            "failed": [{"layer": c.layer, "sparsity": c.sparsity, "why": c.why} for c in self.failed],
+            "notices": list(self.notices),
         }
 
     def write(self, path: str | Path) -> None:

@@ -1,7 +1,6 @@
 """The sweep: each layer alone at each level, by forking the graph. Streams cells that narrow; stops at any time."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from hashlib import sha256
 from time import perf_counter
@@ -18,14 +17,12 @@ from pruning_core.sensitivity.answers import tally_of
 from pruning_core.sensitivity.cells import Sweep
 from pruning_core.sensitivity.driver import Driver
 from pruning_core.sensitivity.effort import Effort
-from pruning_core.sensitivity.executors import in_process
+from pruning_core.sensitivity.executors import MakeExecutor, in_process
 from pruning_core.sensitivity.recipe import Recipe
 from pruning_core.sensitivity.replay import Replay
 from pruning_core.sensitivity.request import DEFAULT_LEVELS, Progress, Request
 from pruning_core.sensitivity.scope import Scope, scope_of
 from pruning_core.sensitivity.store import Record, Store
-from pruning_core.sensitivity.tasks import Executor
-from pruning_core.sensitivity.worker import Worker
 
 __all__ = ["DEFAULT_LEVELS", "Progress", "Request", "cells_of", "document_of", "sweep", "tally_of"]
 
@@ -42,7 +39,7 @@ def sweep(
     replay: Replay | None = None,
     calibration: EvalData | None = None,
     store: Store | None = None,
-    executor: Callable[[Recipe, Worker], AbstractContextManager[Executor]] = in_process,
+    executor: MakeExecutor = in_process,
     cancelled: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Sweep:
@@ -90,6 +87,7 @@ def _swept(recipe: Recipe, scope: Scope, driver: Driver, seconds: float, record:
         dense=dense,
         notices=_notices(data, record),
         failed=tuple(cell for cell in cells if cell.state == "failed"),
+        target=request.target,
     )
 
 

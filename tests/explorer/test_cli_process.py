@@ -87,7 +87,6 @@ def test_a_defect_is_not_hidden(say: Say, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_progress_is_only_for_terminals(say: Say) -> None:
-    assert sensitivity.QUICK == 512
     assert say("sensitivity", LENET, *FEW, "--levels", "0.5").err == ""
 
 

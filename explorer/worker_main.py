@@ -9,6 +9,7 @@ import pickle
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import import_module
 from queue import SimpleQueue
 from threading import Condition, Thread
@@ -29,7 +30,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the server decides
     if sys.platform != "win32":
         os.nice(NICENESS)
-    Worker(orders, answers).work()
+    Worker(orders, answers).work(_loaded)
 
 
 class Worker:
@@ -67,30 +68,20 @@ class Worker:
         elif kind == "hold":
             self._hold = content
 
-    def work(self) -> None:
-        """Carry out one task after the other."""
-        shelf, self.store = _loaded()
-        self.reference = shelf.reference
+    def work(self, load: Callable[[], tuple[Any, Any]]) -> None:
+        """Carry out one task after the other; `load` returns what finds references, and the store."""
+        self.reference, self.store = load()
         while True:
             number, content = self._orders.get()
             self.paused_seconds = 0.0
             self._outbox.put(*self._answer(number, content))
 
     def _answer(self, number: int, content: bytes) -> tuple[str, int, Any]:
-        from pruning_core.errors import Cancelled, PruningError
-
         try:
             module, name, arguments = pickle.loads(content)
             return "done", number, pickle.dumps(getattr(import_module(module), name)(self, *arguments))
-        except Cancelled as error:
-            return "cancelled", number, str(error)
-        except PruningError as error:
-            return "refused", number, str(error)
-        except MemoryError:
-            return "refused", number, "memory ran out; ask for fewer examples or a smaller model"
-        except Exception:
-            traceback.print_exc()
-            return "defect", number, None
+        except Exception as error:
+            return _how_it_failed(error), number, str(error)
 
     def cancelled(self) -> bool:
         """Whether to stop; waits here while other work goes first."""
@@ -107,8 +98,17 @@ class Worker:
         self._outbox.put("progress", self._number, pickle.dumps(progress))
 
 
+def _how_it_failed(error: Exception) -> str:
+    from pruning_core.errors import Cancelled, PruningError
+
+    if isinstance(error, PruningError):
+        return "cancelled" if isinstance(error, Cancelled) else "refused"
+    traceback.print_exception(error)
+    return "defect"
+
+
 def _loaded() -> tuple[Any, Any]:
-    """Return what holds models and what keeps sweeps; all that takes seconds to import is so before the first task."""
+    """Return what finds references and the store; all that takes seconds to import is so before the first task."""
     import torch
 
     from explorer.loading import Shelf
@@ -118,7 +118,7 @@ def _loaded() -> tuple[Any, Any]:
     torch.set_num_threads(1)
     linear = torch.nn.Linear(2, 2)
     _ = Model("first", linear, (torch.zeros(2, 2),)).graph  # the first trace loads torch's compiler
-    return Shelf(KEPT), Store()
+    return Shelf(KEPT).reference, Store()
 
 
 class _Outbox:

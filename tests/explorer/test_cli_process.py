@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from explorer import cli
-from explorer.commands import measure, prune, sensitivity, start
+from explorer.commands import measure, prune, start
 from pruning_core.errors import PruningError
 
 Say = Callable[..., Any]  # the fixture of conftest.py

@@ -60,7 +60,7 @@ class Driver:
         yield from self._closed(self.lines)
 
     def _anytime(self, cuts: Cuts) -> Iterator[Cell]:
-        wanted = self._first_wanted()
+        wanted = self._wanted()
         while wanted and not self.cancelled():
             for block in range(1, cuts.n_blocks):
                 active = [key for key in wanted if not self.lines[key].cell.done]
@@ -68,40 +68,26 @@ class Driver:
                     yield from self.passes.run({block: cuts.chunks(block)}, active)
                     yield from self._closed(active)
             yield from self._bracket()
-            wanted = self._next_wanted()
+            wanted = self._wanted()
 
     def _closed(self, keys: Iterable[Key]) -> Iterator[Cell]:
         for key in keys:
             if self.lines[key].close():
                 yield self.lines[key].cell
 
-    def _first_wanted(self) -> list[Key]:
-        found: list[Key] = []
-        for layer, levels in self.scope.levels.items():
-            previews = {level: self.lines[layer, level].figure for level in levels}
-            chosen = anchors({level: figure for level, figure in previews.items() if figure is not None})
-            found += [(layer, level) for level in levels if level in chosen]
-        return found
-
     def _bracket(self) -> Iterator[Cell]:
         for layer, levels in self.scope.levels.items():
-            lines = {level: self.lines[layer, level] for level in levels}
-            known = {level: line.figure if line.is_settled else None for level, line in lines.items()}
-            for level, figure in brackets(known).items():
-                if lines[level].bracket(figure):
-                    yield lines[level].cell
+            for level, figure in brackets([self.lines[layer, level].cell for level in levels]).items():
+                if self.lines[layer, level].bracket(figure):
+                    yield self.lines[layer, level].cell
 
-    def _next_wanted(self) -> list[Key]:
-        """Return the middle of each run of levels that are still open."""
+    def _wanted(self) -> list[Key]:
+        """Return the cells to measure next, of all that are still open."""
         found: list[Key] = []
         for layer, levels in self.scope.levels.items():
-            run: list[float] = []
-            for level in (*levels, None):
-                if level is not None and not self.lines[layer, level].cell.done:
-                    run.append(level)
-                elif run:
-                    found.append((layer, run[len(run) // 2]))
-                    run = []
+            cells = [self.lines[layer, level].cell for level in levels]
+            chosen = anchors([cell for cell in cells if cell.strata and not cell.done])
+            found += [(layer, level) for level in levels if level in chosen]
         return found
 
     def _cuts(self) -> Cuts | None:

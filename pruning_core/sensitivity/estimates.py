@@ -2,8 +2,9 @@
 
 The value is the mean of the strata, weighted by their sizes. `margin` is for the N examples themselves, with the
 finite population correction; `low` and `high` add the uncertainty that the N examples have even when all are in
-(double sampling for stratification: variance = that of all N + that within strata; Cochran 1977, section 12.2).
-Both parts are added as squares of half-widths, so that with all examples in the interval is that of `intervals`.
+(double sampling for stratification: variance of all N + variance within strata; Cochran 1977, section 12.2). Both
+are added as squares of half-widths (Zou and Donner 2008, doi:10.1002/sim.3095), so that with all examples in the
+interval is that of `pruning_core.intervals`.
 """
 
 from collections.abc import Sequence
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from pruning_core.intervals import Interval, mean_interval, paired_difference, wilson
 from pruning_core.sensitivity.tally import Tally
 
-QUANTILE = 2.4  # instead of 1.96: a cell is looked at after each block, about five times, and stops when narrow
-TOLERANCE = 0.005  # of the drop, absolute
-RELATIVE_TOLERANCE = 0.1  # of the drop
+QUANTILE = 2.05  # instead of 1.96, because a cell is looked at after each block; tests/pruning_core/test_coverage.py
+UNSEEN = 3.0  # changes that may be hidden behind none: the rule of three, Hanley and Lippman-Hand 1983
+TOLERANCE = 0.005  # of a value over all N examples, absolute
+RELATIVE_TOLERANCE = 0.1  # of the value
 
-Values = NDArray[np.float64]
+Values = NDArray[np.float64]  # (strata,)
 
 
 @dataclass(frozen=True)
@@ -35,120 +37,119 @@ class Figure:
 
 def drop_of(strata: Sequence[Tally], sizes: Sequence[int]) -> Figure:
     """Accuracy minus dense accuracy, paired; without labels agreement minus 1. Negative is worse."""
-    sample = _Sample.of(strata, sizes)
+    sample = _Sample(strata, sizes)
     if not sample.labelled:
         agreement = agreement_of(strata, sizes)
         return Figure(agreement.value - 1, agreement.low - 1, agreement.high - 1, agreement.margin)
-    up, down = sample.mean("gained"), sample.mean("lost")
-    margin = sample.margin_of_shares(up + down - (up - down) ** 2)
+    up, down = sample.means("gained"), sample.means("lost")
     gained, lost = sample.total(up), sample.total(down)
-    gained = min(gained, sample.size - lost)  # not a rounding error more
-    return _figure((gained - lost) / sample.size, margin, paired_difference(gained, lost, sample.size))
+    gained = min(gained, sample.size - lost)  # not more by rounding
+    interval = paired_difference(gained, lost, sample.size)
+    return _figure((gained - lost) / sample.size, sample.margin_of_shares(up + down - (up - down) ** 2), interval, -1.0)
 
 
 def agreement_of(strata: Sequence[Tally], sizes: Sequence[int]) -> Figure:
     """Share of examples answered as by the dense model."""
-    return _share(strata, sizes, "agreeing")
+    return _share(_Sample(strata, sizes), "agreeing")
 
 
 def accuracy_of(strata: Sequence[Tally], sizes: Sequence[int], dense: float | None = None) -> Figure:
-    """Share of right answers; narrower where the `dense` accuracy on all N examples is known."""
+    """Share of right answers, which needs labels; narrower where the `dense` accuracy on all N examples is known."""
+    sample = _Sample(strata, sizes)
     if dense is None:
-        return _share(strata, sizes, "correct")
-    drop, size = drop_of(strata, sizes), sum(sizes)
+        return _share(sample, "correct")
+    drop = drop_of(strata, sizes)
     value = min(max(dense + drop.value, 0.0), 1.0)
-    return _figure(value, drop.margin, wilson(min(value * size, size), size))
+    return _figure(value, drop.margin, wilson(value * sample.size, sample.size), 0.0)
 
 
 def rise_of(strata: Sequence[Tally], sizes: Sequence[int]) -> Figure:
-    """Mean of loss minus dense loss, in nats."""
-    return _mean(strata, sizes, "rise", "rise_squares")
+    """Mean of loss minus dense loss, in nats; needs labels."""
+    return _mean(_Sample(strata, sizes), "rise", "rise_squares")
 
 
 def kl_of(strata: Sequence[Tally], sizes: Sequence[int]) -> Figure:
     """Mean KL divergence from the dense answers, in nats."""
-    return _mean(strata, sizes, "kl", "kl_squares")
+    return _mean(_Sample(strata, sizes), "kl", "kl_squares")
+
+
+def tolerance_of(value: float) -> float:
+    """Return how well `value` has to be known."""
+    return max(TOLERANCE, RELATIVE_TOLERANCE * abs(value))
 
 
 def is_settled(figure: Figure) -> bool:
     """Whether the value over all N examples is known well enough to stop."""
-    return figure.margin <= max(TOLERANCE, RELATIVE_TOLERANCE * abs(figure.value))
-
-
-def _share(strata: Sequence[Tally], sizes: Sequence[int], column: str) -> Figure:
-    sample = _Sample.of(strata, sizes)
-    share = sample.mean(column)
-    value = min(sample.total(share) / sample.size, 1.0)  # not a rounding error more
-    margin = sample.margin_of_shares(share * (1 - share))
-    return _figure(value, margin, wilson(min(value * sample.size, sample.size), sample.size))
-
-
-def _mean(strata: Sequence[Tally], sizes: Sequence[int], column: str, squares: str) -> Figure:
-    sample = _Sample.of(strata, sizes)
-    means, n = sample.mean(column), sample.n
-    within = np.maximum(sample.mean(squares) - means**2, 0) * n / np.maximum(n - 1, 1)
-    value = sample.total(means) / sample.size
-    spread = sample.total(within + (means - value) ** 2) / sample.size
-    interval = mean_interval(value, sqrt(spread), sample.size) or (value, value)
-    return _figure(value, QUANTILE * sqrt(sample.variance(within)), interval)
-
-
-def _figure(value: float, margin: float, at_all: Interval) -> Figure:
-    """Return the figure whose interval would be `at_all` if all N examples were in."""
-    low, high = at_all
-    return Figure(
-        value, value - sqrt((value - low) ** 2 + margin**2), value + sqrt((high - value) ** 2 + margin**2), margin
-    )
+    return figure.margin <= tolerance_of(figure.value)
 
 
 class _Sample:
-    """Strata that hold samples; one without goes together with the next lower one."""
+    """Strata with two samples or more; one that has fewer goes together with the next, the last with the one before."""
 
-    def __init__(self, tallies: Sequence[Tally], sizes: Sequence[int]) -> None:
-        self.tallies = tallies
-        self.sizes: Values = np.array(sizes, dtype=np.float64)
-        self.n: Values = np.array([tally.n for tally in tallies], dtype=np.float64)
-        self.size = sum(sizes)
-        self.labelled = any(tally.labelled for tally in tallies)
+    def __init__(self, strata: Sequence[Tally], sizes: Sequence[int]) -> None:
+        groups: list[tuple[Tally, int]] = []
+        tally, size = Tally(), 0
+        for stratum, stratum_size in zip(strata, sizes, strict=True):
+            tally, size = tally + stratum, size + stratum_size
+            if tally.n >= 2 or tally.n == size:
+                groups.append((tally, size))
+                tally, size = Tally(), 0
+        if size and groups:
+            before, size_before = groups.pop()
+            tally, size = before + tally, size_before + size
+        if size:
+            groups.append((tally, size))
+        self.tallies = [tally for tally, _ in groups]
+        self.size, self.labelled = sum(sizes), any(tally.labelled for tally in strata)
+        self.n: Values = np.array([tally.n for tally in self.tallies], dtype=np.float64)
+        self.sizes: Values = np.array([size for _, size in groups], dtype=np.float64)
+        if not self.n.sum():
+            raise ValueError("no example is measured yet")
 
-    @staticmethod
-    def of(strata: Sequence[Tally], sizes: Sequence[int]) -> "_Sample":
-        tallies: list[Tally] = []
-        counts: list[int] = []
-        waiting = 0  # examples of lowest strata without samples
-        for tally, size in zip(strata, sizes, strict=True):
-            if tally.n:
-                tallies.append(tally)
-                counts.append(size + waiting)
-                waiting = 0
-            elif tallies:
-                counts[-1] += size
-            else:
-                waiting += size
-        if not tallies:
-            raise ValueError("nothing is measured yet")
-        return _Sample(tallies, counts)
-
-    def mean(self, column: str) -> Values:
-        """Return the mean (strata,) of a column of the tallies."""
+    def means(self, column: str) -> Values:
+        """Return the mean (strata,) of one sum of the tallies."""
         return np.array([getattr(tally, column) for tally in self.tallies]) / self.n
 
     def total(self, means: Values) -> float:
         """Return the sum over all N examples, from the means (strata,)."""
         return float(self.sizes @ means)
 
-    def variance(self, within: Values) -> float:
-        """Return the variance of the mean over all N, from the variance (strata,) within each stratum."""
-        return float(np.sum(self._factors() * within * self.n))
+    def unbiased(self, variances: Values) -> Values:
+        """Return variances (strata,) around the strata's true means from those around the measured ones."""
+        return variances * self.n / np.maximum(self.n - 1, 1)
 
-    def margin_of_shares(self, within: Values) -> float:
-        """Return the half-width of a share whose variance within strata is `within`.
+    def margin(self, variances: Values, unseen: float = 0.0) -> float:
+        """Return the half-width of the mean over all N, from the variances (strata,) within strata.
 
-        One example that was not seen is added where it weighs most, so that no change at all still has a width: with
-        equal weights this is the addition of Agresti and Min 2005 (`paired_difference`).
+        `unseen` examples that differ by 1 are added where one weighs most, so that no change at all still has a width.
         """
-        return QUANTILE * sqrt(self.variance(within) + float(self._factors().max()))
+        one = (self.sizes / self.size / self.n) ** 2 * (1 - self.n / self.sizes)  # what one of them adds
+        variance = float(one @ (self.n * self.unbiased(variances)))
+        return sqrt(QUANTILE**2 * variance + unseen**2 * float(one.max()))
 
-    def _factors(self) -> Values:
-        """Return what one sampled example adds to the variance of the mean, (strata,), if it differs by 1."""
-        return (self.sizes / self.size / self.n) ** 2 * (1 - self.n / self.sizes)
+    def margin_of_shares(self, variances: Values) -> float:
+        """Return the half-width of a share, or of a difference of shares."""
+        return self.margin(variances, UNSEEN)
+
+
+def _share(sample: _Sample, column: str) -> Figure:
+    shares = sample.means(column)
+    count = min(sample.total(shares), sample.size)  # not more by rounding
+    margin = sample.margin_of_shares(shares * (1 - shares))
+    return _figure(count / sample.size, margin, wilson(count, sample.size), 0.0)
+
+
+def _mean(sample: _Sample, column: str, squares: str) -> Figure:
+    means = sample.means(column)
+    within = np.maximum(sample.means(squares) - means**2, 0.0)
+    value = sample.total(means) / sample.size
+    spread = sample.total(sample.unbiased(within) + (means - value) ** 2) / sample.size
+    interval = mean_interval(value, sqrt(spread), sample.size) or (value, value)
+    return _figure(value, sample.margin(within), interval)
+
+
+def _figure(value: float, margin: float, at_all: Interval, least: float = -np.inf) -> Figure:
+    """Return the figure whose interval would be `at_all` if all N examples were in; a share ends at `least` and 1."""
+    low = value - sqrt((value - at_all[0]) ** 2 + margin**2)
+    high = value + sqrt((at_all[1] - value) ** 2 + margin**2)
+    return Figure(value, max(low, least), high if least == -np.inf else min(high, 1.0), margin)

@@ -21,11 +21,6 @@ class Line:
         self._cuts: Cuts | None = None
 
     @property
-    def figure(self) -> Figure | None:
-        """The drop so far, or None while nothing is known."""
-        return self.cell.figure if self.blocks else None
-
-    @property
     def n(self) -> int:
         """Examples so far."""
         return self.cell.tally.n
@@ -44,11 +39,6 @@ class Line:
     def settles(self) -> bool:
         """Whether the drop over all examples is known well enough, or nothing more can be known."""
         return self.cell.done or self._is_whole or (0 in self.blocks and len(self.blocks) > 1 and self._is_narrow)
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether it was measured to its end."""
-        return self.cell.state in ("settled", "exact")
 
     def close(self) -> bool:
         """Note that its end was reached, if so; returns whether the cell changed."""

@@ -1,20 +1,27 @@
 """`Order`: which examples a sweep measures first, the same for all cells.
 
-A random preview; then all examples that the dense model is least sure of, where nearly all changes of a small pruning
-are; then random ones of the others, in blocks that grow. Within a stratum the order is random, so that the examples
-measured so far are a random sample of each stratum (stratified sampling; Cochran 1977, chapters 5 and 12).
+A random preview first. Then the dense model has answered all examples, and they are told apart: nearly all changes of
+a small pruning are where the dense model is least sure, those of a large one go by class. Blocks draw from all strata,
+most from the lowest margins, so that what was measured so far is a random sample of each (stratified sampling,
+Neyman 1934; Cochran 1977, chapter 5). The first blocks are as large as a cell needs that changes nothing.
 """
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pruning_core.sensitivity.estimates import TOLERANCE, UNSEEN
+
 PREVIEW = 64  # examples of block 0
-N_STRATA = 10  # of about equal size, by dense margin
-SHARES = (0.1, 0.2, 0.3, 0.45, 0.7, 1.0)  # of each stratum but the lowest that are in after blocks 1, 2, ...
+LOWEST = (0.05, 0.1, 0.2)  # upper ends of the strata of low margins, as shares of all examples
+RATES = (8.0, 3.0, 1.5)  # how much more often than others these are drawn
+GROUPS, GROUP_SIZE = 10, 200  # the others are told apart by dense answer: at most so many, one for so many examples
+GROWTH = 1.25  # of the share that is in, from block to block
+LAST = 0.8  # a share above which all that is left goes into one block
 SEED = 0
 
 
@@ -23,7 +30,7 @@ class Order:
     """Each of N examples once; block 0 is the preview."""
 
     stratum: NDArray[np.int64]  # (N,) of each example; 0 has the lowest margins
-    sizes: tuple[int, ...]  # examples of each stratum
+    sizes: tuple[int, ...]  # examples of each stratum, none empty
     blocks: tuple[NDArray[np.int64], ...]  # example numbers
 
 
@@ -34,15 +41,13 @@ def preview_of(n: int) -> NDArray[np.int64]:
 
 def order_of(logits: Tensor, targets: Tensor | None) -> Order:
     """Return the order from the dense model's outputs (N, classes) on all examples and their targets (N,) or None."""
-    n, preview = len(logits), preview_of(len(logits))
-    stratum = strata_of(margins(logits, targets))
-    sizes = np.bincount(stratum)
-    shuffled = _shuffled(n)
+    preview = preview_of(len(logits))
+    stratum, rates = _strata(margins(logits, targets), logits.argmax(1).cpu().numpy(), logits.shape[1])
+    sizes, shuffled = np.bincount(stratum), _shuffled(len(logits))
     members = [shuffled[stratum[shuffled] == k] for k in range(len(sizes))]  # the preview's examples come first
     blocks, taken = [preview], np.bincount(stratum[preview], minlength=len(sizes))
-    for share in SHARES:
-        wanted = np.maximum(np.ceil(share * sizes).astype(np.int64), taken)
-        wanted[0] = sizes[0]  # a census of the lowest margins
+    for share in _shares(len(logits)):
+        wanted = np.maximum(np.ceil(np.minimum(share * rates, 1.0) * sizes).astype(np.int64), taken)
         block = np.concatenate([m[a:b] for m, a, b in zip(members, taken, wanted, strict=True)])
         taken = wanted
         if len(block):
@@ -53,27 +58,54 @@ def order_of(logits: Tensor, targets: Tensor | None) -> Order:
 def margins(logits: Tensor, targets: Tensor | None) -> NDArray[np.float64]:
     """Return how far each output (N, classes) is from another answer that counts, (N,) in logits.
 
-    With targets: from right to wrong or from wrong to right. Without: from the first class to the second. One class
-    has no other answer: 0.
+    With targets: from right to wrong or from wrong to right. Without: from the first class to the second. A single
+    class has no other answer: 0.
     """
-    scores = logits.double()
+    scores = logits.detach().cpu().double()
     if scores.shape[1] < 2:
         return np.zeros(len(scores))
     if targets is None:
         top = scores.topk(2, dim=1).values
         return (top[:, 0] - top[:, 1]).numpy()
-    wanted = scores.gather(1, targets[:, None])[:, 0]
-    others = scores.scatter(1, targets[:, None], -torch.inf).amax(1)
-    return (wanted - others).abs().numpy()
+    wanted = targets.cpu()[:, None]
+    others = scores.scatter(1, wanted, -torch.inf).amax(1)
+    return (scores.gather(1, wanted)[:, 0] - others).abs().numpy()
 
 
-def strata_of(margins: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the stratum (N,) of each example: equal parts by rank, 0 the lowest; one where all margins are equal."""
+def _strata(
+    margins: NDArray[np.float64], answers: NDArray[np.int64], n_classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the stratum (N,) of each example, and how often each stratum is drawn, (strata,) with 1 as the least.
+
+    Margins that are all equal tell nothing apart; neither do strata in a preview that holds everything.
+    """
     n = len(margins)
-    n_strata = 1 if margins.min() == margins.max() else min(N_STRATA, max(1, n // N_STRATA))
-    stratum = np.empty(n, dtype=np.int64)
-    stratum[np.argsort(margins, kind="stable")] = np.arange(n) * n_strata // n
-    return stratum
+    if n <= PREVIEW:
+        return np.zeros(n, dtype=np.int64), np.ones(1)
+    rank = np.empty(n, dtype=np.int64)
+    rank[np.argsort(margins, kind="stable")] = np.arange(n)
+    lowest = len(LOWEST) if margins.min() < margins.max() else 0
+    stratum = np.searchsorted(np.round(np.array(LOWEST[:lowest]) * n), rank, side="right")
+    groups = max(1, min(GROUPS, n_classes, n // GROUP_SIZE))
+    rest = stratum == lowest
+    _, stratum[rest] = np.unique(answers[rest] * groups // n_classes, return_inverse=True)
+    stratum[rest] += lowest
+    return stratum, np.array([*RATES[:lowest], *np.ones(stratum.max() + 1 - lowest)])
+
+
+def _shares(n: int) -> list[float]:
+    """Return which share of an ordinary stratum is in after each block but the preview.
+
+    The third share is where a stratum without any change is settled: `UNSEEN` sqrt(1 - share) / (n share) =
+    `TOLERANCE`. Large drops are settled before, small ones after.
+    """
+    part = UNSEEN / TOLERANCE / n
+    share = (sqrt(part**4 + 4 * part**2) - part**2) / 2
+    shares = [share / 3, share * 2 / 3]
+    while share < LAST:
+        shares.append(share)
+        share *= GROWTH
+    return [*shares, 1.0]
 
 
 def _shuffled(n: int) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pruning_core.errors import DataError
 from pruning_core.graph import ModelGraph
+from pruning_core.positions import NO_TARGET
 from pruning_core.preprocessing import Preprocessing
 from pruning_core.vocabulary import vocabulary
 
@@ -23,7 +24,10 @@ SPLITS = ("calibration", "validation", "test")
 
 @dataclass(frozen=True)
 class EvalData:
-    """N examples: raw inputs (N, ...) as stored, targets (N,) of class numbers or None, and their preprocessing."""
+    """N examples: raw inputs (N, ...) as stored, targets of class numbers or None, and their preprocessing.
+
+    Targets are (N,), or (N, positions) for a model that answers at each position; -100 stands where none counts.
+    """
 
     name: str
     split: str
@@ -49,7 +53,7 @@ class EvalData:
         return self.preprocessing.apply(torch.from_numpy(np.ascontiguousarray(self.inputs[indices], dtype=np.float32)))
 
     def labels(self, indices: slice | NDArray[np.int64] = slice(None)) -> Tensor:
-        """Return int64 targets (batch,)."""
+        """Return int64 targets (batch,) or (batch, positions)."""
         if self.targets is None:
             raise DataError(f"data '{self.name}' has no targets")
         return torch.from_numpy(self.targets[indices].astype(np.int64))
@@ -68,6 +72,13 @@ class EvalData:
             raise DataError(f"{n} samples asked for; at least 1 is needed")
         chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:n])
         return replace(self, inputs=self.inputs[chosen], targets=None if self.targets is None else self.targets[chosen])
+
+    def with_next_tokens(self) -> "EvalData":
+        """Return the same sequences (N, positions) with the token after each position as its target."""
+        if not self.tokens or self.inputs.ndim != 2 or self.inputs.shape[1] < 2:
+            raise DataError(f"data '{self.name}' holds no sequences of tokens, so no token comes next")
+        last = np.full((len(self), 1), NO_TARGET, np.int64)
+        return replace(self, targets=np.concatenate([self.inputs[:, 1:].astype(np.int64), last], 1))
 
     @cached_property
     def sha256(self) -> str:
@@ -120,6 +131,10 @@ class Dataset:
         """Return the same examples as numbers of words, which stay whole."""
         return self._with(tokens=True)
 
+    def with_next_tokens(self) -> "Dataset":
+        """Return the same sequences with the token after each position as its target."""
+        return replace(self, splits={name: data.with_next_tokens() for name, data in self.splits.items()})
+
     def _with(self, **changes: Any) -> "Dataset":
         return replace(self, splits={name: replace(data, **changes) for name, data in self.splits.items()})
 
@@ -134,12 +149,17 @@ def check_examples(inputs: NDArray[np.generic], targets: NDArray[np.int64] | Non
         raise DataError("the inputs hold NaN or infinite values; finite numbers are needed")
     if targets is None:
         return
-    if targets.ndim != 1:
-        raise DataError(f"targets have shape {targets.shape}; one class number each is needed, ({len(inputs)},)")
+    if targets.ndim not in (1, 2) or targets.shape[1:] in ((0,), (1,)):
+        raise DataError(
+            f"targets have shape {targets.shape}; one class number each is needed, ({len(inputs)},), or one for each "
+            f"position, ({len(inputs)}, positions)"
+        )
     if len(targets) != len(inputs):
         raise DataError(f"{len(inputs)} inputs but {len(targets)} targets")
     if targets.dtype.kind not in "ui":
         raise DataError(f"targets are {targets.dtype}; whole class numbers are needed")
+    if targets.ndim == 2 and len(empty := np.flatnonzero((targets == NO_TARGET).all(1))):
+        raise DataError(f"example {empty[0]} has no target at any position; leave it out")
 
 
 def _check_tokens(data: EvalData) -> None:
@@ -155,14 +175,27 @@ def check_fits(data: EvalData, graph: ModelGraph) -> None:
     """Refuse data whose examples or labels do not fit a model that gives class scores."""
     if len(graph.output_shape) < 1:
         raise DataError("the model gives one number for each example; class scores (batch, classes) are needed")
+    if len(graph.output_shape) > 2:
+        raise DataError(
+            f"the model gives {graph.output_shape} for each example; class scores (batch, classes) are needed, or "
+            "(batch, positions, classes)"
+        )
     _check_inputs(data, graph)
     if data.targets is None:
         return
-    n_classes = graph.output_shape[-1]
-    wrong = np.flatnonzero((data.targets < 0) | (data.targets >= n_classes))
-    if len(wrong):
+    *positions, n_classes = graph.output_shape
+    if data.targets.shape[1:] != tuple(positions):
+        wanted = ", ".join(map(str, (len(data), *positions)))
         raise DataError(
-            f"data '{data.name}': target {data.targets[wrong[0]]} of example {wrong[0]} is outside 0 to {n_classes - 1}"
+            f"data '{data.name}' has targets of shape {data.targets.shape}; the model answers {graph.output_shape} for "
+            f"each example, so ({wanted}{'' if positions else ','}) is needed"
+        )
+    wrong = (data.targets < 0) | (data.targets >= n_classes)
+    places = np.argwhere(wrong & (data.targets != NO_TARGET) if positions else wrong)
+    if len(places):
+        where = tuple(places[0].tolist())
+        raise DataError(
+            f"data '{data.name}': target {data.targets[where]} of example {where[0]} is outside 0 to {n_classes - 1}"
         )
 
 

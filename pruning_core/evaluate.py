@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 
 from pruning_core.data import EvalData
 from pruning_core.errors import Cancelled, DataError, ModelError
+from pruning_core.positions import by_example, check_targets
 
 Progress = Callable[[int, int], None]  # (examples done, examples in all)
 IsCancelled = Callable[[], bool]
@@ -16,35 +17,48 @@ IsCancelled = Callable[[], bool]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a model answered on n examples; `dense_logits` are those of the unpruned model on the same examples."""
+    """What a model answered on n examples; `dense_logits` are those of the unpruned model on the same examples.
+
+    A model that answers at each position has a dimension more, (n, positions, classes).
+    """
 
     logits: Tensor  # (n, classes)
-    targets: Tensor | None = None  # (n,)
+    targets: Tensor | None = None  # (n,), or (n, positions) with -100 where none counts
     dense_logits: Tensor | None = None  # (n, classes)
 
     def __post_init__(self) -> None:
         for what, other in (("targets", self.targets), ("dense logits", self.dense_logits)):
             if other is not None and len(other) != len(self.logits):
                 raise DataError(f"{len(self.logits)} outputs but {len(other)} {what}; give those of the same examples")
+        check_targets(self.logits, self.targets)
 
     @property
     def n(self) -> int:
         """Examples."""
         return len(self.logits)
 
+    @property
+    def by_position(self) -> bool:
+        """Whether an example is answered at each of its positions."""
+        return self.logits.dim() == 3
+
     @cached_property
     def answers(self) -> Tensor:
-        """Class with the largest logit, (n,)."""
-        return self.logits.argmax(1)
+        """Class with the largest logit, (n,) or (n, positions)."""
+        return self.logits.argmax(-1)
 
     @cached_property
     def correct(self) -> Tensor:
-        """Whether each answer is the target, bool (n,)."""
+        """Whether each answer is the target, bool (n,) or (n, positions)."""
         return self.answers == self.known_targets
+
+    def by_example(self, values: Tensor) -> Tensor:
+        """Return one value for each example (n,): that of its answer, or the mean of those that have a target."""
+        return by_example(values, self.targets)
 
     @property
     def known_targets(self) -> Tensor:
-        """Targets (n,), or a refusal."""
+        """Targets (n,) or (n, positions), or a refusal."""
         if self.targets is None:
             raise DataError("the data has no targets")
         return self.targets
@@ -64,7 +78,10 @@ def predict(
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
 ) -> Tensor:
-    """Return the logits (n, classes) of `module` on all examples, in order; NaN and infinite outputs are refused."""
+    """Return the logits (n, classes) or (n, positions, classes) of `module` on all examples, in order.
+
+    NaN and infinite outputs are refused.
+    """
     if module.training and not isinstance(module, fx.GraphModule):  # an exported graph has no dropout left to switch
         raise ModelError("the model is in training mode; call model.eval() before measuring it")
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
@@ -85,9 +102,12 @@ def predict(
 
 def check_logits(logits: Tensor, data: EvalData, start: int) -> None:
     """Refuse logits (batch, classes) of the wrong shape or with NaN or infinite values; `start` numbers the first."""
-    if logits.dim() != 2:
-        raise ModelError(f"the model's output has shape {tuple(logits.shape)}; (batch, classes) is needed")
-    wrong = (~torch.isfinite(logits)).any(1).nonzero().flatten()
+    if logits.dim() not in (2, 3):
+        raise ModelError(
+            f"the model's output has shape {tuple(logits.shape)}; (batch, classes) is needed, or "
+            "(batch, positions, classes)"
+        )
+    wrong = (~torch.isfinite(logits)).flatten(1).any(1).nonzero().flatten()
     if len(wrong):
         raise ModelError(
             f"the model's output is NaN or infinite for {len(wrong)} of {len(logits)} examples of data '{data.name}', "

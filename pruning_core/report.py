@@ -15,7 +15,7 @@ from pruning_core.model import Model
 from pruning_core.plan import Plan
 
 Document = dict[str, Any]
-_WITH_INTERVAL = "accuracy top5_accuracy loss agreement kl accuracy_drop".split()
+_WITH_INTERVAL = "accuracy top5_accuracy loss perplexity agreement kl accuracy_drop".split()
 _COUNTS = "params nonzero_params sparsity model_sparsity macs effective_macs".split()
 _STORAGE = "dense bitmask csr n_m best".split()
 

@@ -19,7 +19,7 @@ NEEDS: dict[
     "targets": (lambda subject: subject.targets, "the data has no targets"),
     "dense": (lambda subject: subject.dense_logits, "there are no outputs of the dense model to compare with"),
     "many_classes": (
-        lambda subject: subject.logits if subject.logits.shape[1] > 5 else None,
+        lambda subject: subject.logits if subject.logits.shape[-1] > 5 else None,
         "five of at most five classes are always right",
     ),
     "masks": (lambda subject: subject.masks, "only counts are known, not which weights are kept"),

@@ -138,6 +138,8 @@ def worth_of(name: str, sweep: Sweep, ranking: Ranking) -> HintWorth:
 def scores_of(name: str, sweep: Sweep, ranking: Ranking) -> dict[Key, float]:
     """Return the score of each cell of a sweep by the hint `name`."""
     member = HINTS[name]
+    if sweep.target != "weights":
+        raise DataError(f"this sweep drops {sweep.target}; hints score weights that are removed")
     if sweep.granularity == "mixed" or sweep.criterion == "mixed":
         raise DataError("layers of this sweep are cut in different ways; hints compare cells that are cut alike")
     ranking = ranking.under(Plan(**sweep.options))

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pruning_core.positions import by_example
 from pruning_core.sensitivity.estimates import TOLERANCE, UNSEEN
 
 PREVIEW = 64  # examples of block 0
@@ -40,9 +41,14 @@ def preview_of(n: int) -> NDArray[np.int64]:
 
 
 def order_of(logits: Tensor, targets: Tensor | None) -> Order:
-    """Return the order from the dense model's outputs (N, classes) on all examples and their targets (N,) or None."""
+    """Return the order from the dense model's outputs (N, classes) on all examples and their targets (N,) or None.
+
+    Outputs may be (N, positions, classes) with targets (N, positions): such examples have no one answer to go by.
+    """
     preview = preview_of(len(logits))
-    stratum, rates = _strata(margins(logits, targets), logits.argmax(1).cpu().numpy(), logits.shape[1])
+    by_position = logits.dim() == 3
+    answers = np.zeros(len(logits), np.int64) if by_position else logits.argmax(1).cpu().numpy()
+    stratum, rates = _strata(margins(logits, targets), answers, 1 if by_position else logits.shape[1])
     sizes, shuffled = np.bincount(stratum), _shuffled(len(logits))
     members = [shuffled[stratum[shuffled] == k] for k in range(len(sizes))]  # the preview's examples come first
     blocks, taken = [preview], np.bincount(stratum[preview], minlength=len(sizes))
@@ -59,17 +65,21 @@ def margins(logits: Tensor, targets: Tensor | None) -> NDArray[np.float64]:
     """Return how far each output (N, classes) is from another answer that counts, (N,) in logits.
 
     With targets: from right to wrong or from wrong to right. Without: from the first class to the second. A single
-    class has no other answer: 0.
+    class has no other answer: 0. Of outputs (N, positions, classes) it is the mean over the positions.
     """
     scores = logits.detach().cpu().double()
-    if scores.shape[1] < 2:
+    targets = None if targets is None else targets.cpu()
+    if scores.shape[-1] < 2:
         return np.zeros(len(scores))
     if targets is None:
-        top = scores.topk(2, dim=1).values
-        return (top[:, 0] - top[:, 1]).numpy()
-    wanted = targets.cpu()[:, None]
-    others = scores.scatter(1, wanted, -torch.inf).amax(1)
-    return (scores.gather(1, wanted)[:, 0] - others).abs().numpy()
+        top = scores.topk(2, dim=-1).values
+        found = top[..., 0] - top[..., 1]
+    else:
+        wanted = targets.clamp(min=0)[..., None]
+        others = scores.scatter(-1, wanted, -torch.inf).amax(-1)
+        found = (scores.gather(-1, wanted)[..., 0] - others).abs()
+    margins: NDArray[np.float64] = by_example(found, targets).numpy()
+    return margins
 
 
 def _strata(

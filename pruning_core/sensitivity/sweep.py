@@ -6,12 +6,14 @@ from hashlib import sha256
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 
 from pruning_core.criteria import CRITERIA
 from pruning_core.data import EvalData, check_fits
 from pruning_core.model import Model
 from pruning_core.plan import options_of
+from pruning_core.positions import NO_TARGET
 from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.answers import tally_of
 from pruning_core.sensitivity.cells import Sweep
@@ -93,9 +95,11 @@ def _swept(recipe: Recipe, scope: Scope, driver: Driver, seconds: float, record:
 
 def _notices(data: EvalData, record: Record) -> tuple[str, ...]:
     found = [record.notice] if record.notice else []
-    if len(data) > 1 and data.targets is not None and len(set(data.targets.tolist())) == 1:
-        label = data.targets[0]
-        found.append(f"all {len(data):,} examples are of class {label}; nothing is known of what other classes lose")
+    classes = [] if data.targets is None else np.unique(data.targets[data.targets != NO_TARGET]).tolist()
+    if len(data) > 1 and len(classes) == 1:
+        found.append(
+            f"all {len(data):,} examples are of class {classes[0]}; nothing is known of what other classes lose"
+        )
     if len(data) == 1:
         found.append("one example says nothing of others; give more to narrow the intervals")
     return tuple(found)

@@ -5,13 +5,16 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class Tally:
-    """Sums over the examples seen so far; two tallies of different examples add up. Losses and KL are in nats."""
+    """Sums over the examples seen so far; two tallies of different examples add up. Losses and KL are in nats.
+
+    Counts are whole, but of a model that answers at each position an example counts the share of its positions.
+    """
 
     n: int = 0
-    correct: int = 0
-    gained: int = 0  # right now, wrong in the dense model
-    lost: int = 0  # wrong now, right in the dense model
-    agreeing: int = 0  # answered as by the dense model
+    correct: float = 0
+    gained: float = 0  # right now, wrong in the dense model
+    lost: float = 0  # wrong now, right in the dense model
+    agreeing: float = 0  # answered as by the dense model
     loss: float = 0.0
     kl: float = 0.0
     rise: float = 0.0  # of loss minus dense loss

@@ -157,3 +157,5 @@ def test_refusals(model: Model) -> None:
         worth_of("sparsty", swept(model), Ranking(model))
     with pytest.raises(DataError, match="cut in different ways"):
         worth_of("sparsity", swept(model, "mixed"), Ranking(model))
+    with pytest.raises(DataError, match="this sweep drops activations"):
+        worth_of("sparsity", replace(swept(model), target="activations"), Ranking(model))

@@ -144,7 +144,7 @@ def test_what_is_missing_is_said_in_a_sentence(name: str, graph: ModelGraph) -> 
 def test_measurements_are_all_that_can_be_had(graph: ModelGraph) -> None:
     outputs = {name for name, member in METRICS.items() if member.reads is Outcome}
     assert set(measurements(Outcome(torch.zeros(2, 8)))) == set()
-    assert set(measurements(Outcome(torch.zeros(2, 3), torch.tensor([0, 1])))) == {"accuracy", "loss"}
+    assert set(measurements(Outcome(torch.zeros(2, 3), torch.tensor([0, 1])))) == {"accuracy", "loss", "perplexity"}
     assert set(measurements(Outcome(torch.zeros(2, 8), torch.tensor([0, 1]), torch.zeros(2, 8)))) == outputs
     counted = set(measurements(Structure.from_counts(graph, {})))
     assert counted == set(METRICS) - outputs - {"storage_n_m"}
@@ -376,8 +376,8 @@ def test_outputs_that_are_not_finite_are_refused_by_name(value: float) -> None:
 
 
 def test_outputs_of_other_kinds_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"shape \(10, 3, 2\)"):
-        predict(Bad(torch.zeros(10, 3, 2)), data())
+    with pytest.raises(ModelError, match=r"shape \(10, 3, 2, 2\); \(batch, classes\) is needed"):
+        predict(Bad(torch.zeros(10, 3, 2, 2)), data())
     with pytest.raises(ModelError, match="returns str"):
         predict(Bad("no"), data())
     assert predict(Bad((torch.ones(10, 3), "more")), data()).sum() == 30

@@ -71,8 +71,8 @@ def test_large_finite_outputs_are_no_reason_to_refuse() -> None:
 
 
 def test_outputs_that_are_no_class_scores_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"shape \(2, 3, 4\); \(batch, classes\)"):
-        tally_of(torch.zeros(2, 3, 4), torch.zeros(2, 3, 4), None)
+    with pytest.raises(ModelError, match=r"shape \(2, 3, 4, 5\); \(batch, classes\)"):
+        tally_of(torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 5), None)
 
 
 def test_figures_of_a_cell() -> None:

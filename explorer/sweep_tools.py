@@ -8,11 +8,13 @@ from explorer import jobs, state, work
 from explorer.controls import setting
 from explorer.figures import words
 from explorer.present.options import option_value, request_for
+from explorer.present.sweeps import readings
 from pruning_core import Request
 from pruning_core.criteria import CRITERIA
 from pruning_core.granularities import GRANULARITIES
 from pruning_core.plan import LayerPlan
 from pruning_core.sensitivity import Sweep
+from pruning_core.sensitivity.readings import READINGS, Reading
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 POLL_SECONDS = 0.5
@@ -67,12 +69,18 @@ def _progress(job_id: str) -> None:
 
 def toolbar() -> None:
     """Draw the choices of a sweep and its button."""
+    app = state.current()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="sweep_tools"):
         st.subheader("How much can each layer lose?", width="stretch")
         (name, preset), criterion = _granularity(), _criterion()
-        levels, samples = _levels(), _samples()
-        wish = LayerPlan(granularity=name, criterion=criterion, settings=preset | _settings(name, criterion, preset))
-        request = request_for(wish, state.current().plan, levels=tuple(levels), samples=samples)
+        _metric(app)
+        exact = _exact()
+        with st.popover("More"):
+            target, levels, samples = _target(), _levels(), _samples()
+            settings = preset | _settings(name, criterion, preset)
+        wish = LayerPlan(granularity=name, criterion=criterion, settings=settings)
+        fields: dict[str, Any] = {"levels": tuple(levels), "samples": samples, "exact": exact, "target": target}
+        request = request_for(wish, app.plan, **fields)
         state.view(sweep=request)
         text = _button_text(request)
         st.button(text, type="primary", key="start_sweep", on_click=_start, args=(request,), disabled=not levels)
@@ -104,6 +112,46 @@ def _criterion() -> str:
     )
 
 
+def _metric(app: state.ExplorerState) -> None:
+    """Choose what the cells show; every sweep measures all of it."""
+    known = curves_of(app.view.get("sweep"))
+    names = readings(known)
+    st.selectbox(
+        "Metric",
+        names,
+        format_func=lambda name: READINGS[name].label,
+        key="sweep_m",
+        width=170,
+        persist_state="session",
+    )
+
+
+def metric() -> Reading:
+    """Return what the cells show; without labels agreement where nothing else was chosen."""
+    names = readings(curves_of(state.current().view.get("sweep")))
+    chosen = state.widget("sweep_m")
+    return READINGS[chosen if chosen in names else "agreement" if "accuracy" not in names else "accuracy"]
+
+
+def _exact() -> bool:
+    modes = ["Adaptive", "Exact"]
+    chosen = st.segmented_control(
+        "Examples", modes, default=modes[0], key="sweep_e", persist_state="session", required=True,
+        help="Adaptive: a cell stops when its interval is inside 0.5 points, or a tenth of its drop. "
+        "Exact: every cell sees all examples.",
+    )  # fmt: skip
+    return bool(chosen == modes[1])
+
+
+def _target() -> str:
+    names = {"weights": "Weights", "activations": "Activations"}
+    chosen = st.radio(
+        "Set to zero", list(names), format_func=names.__getitem__, key="sweep_t", persist_state="session",
+        horizontal=True, help="Activations: the smallest of a layer's outputs, for each example anew.",
+    )  # fmt: skip
+    return str(chosen)
+
+
 def _levels() -> list[float]:
     return st.multiselect(
         "Levels",
@@ -112,7 +160,7 @@ def _levels() -> list[float]:
         format_func=lambda level: words.percent(level, 0),
         key="sweep_l",
         persist_state="session",
-        width=230,
+        width=360,
     )
 
 
@@ -127,15 +175,18 @@ def _samples() -> int:
 
 def _settings(granularity: str, criterion: str, preset: dict[str, Any]) -> dict[str, Any]:
     specs = GRANULARITIES[granularity].settings | CRITERIA[criterion].settings
-    if not specs:
-        return {}
-    with st.popover("Settings"):
-        key = option_value(granularity, preset) + criterion
-        return {name: setting(s, preset.get(name, s.default), f"sweep:{key}:{name}") for name, s in specs.items()}
+    key = option_value(granularity, preset) + criterion
+    return {name: setting(s, preset.get(name, s.default), f"sweep:{key}:{name}") for name, s in specs.items()}
 
 
 def _button_text(request: Request) -> str:
-    return "Sweeping" if live() else "Sweep again" if known(request) else "Sweep"
+    app = state.current()
+    if live():
+        return "Sweeping"
+    last = work.last_sweep(app.model or "", app.data)
+    if last and last.state == "stopped" and last.key == work.sweep_key(app.model or "", app.data or "", request):
+        return "Go on"
+    return "Sweep again" if known(request) else "Sweep"
 
 
 def _start(request: Request) -> None:
@@ -147,3 +198,8 @@ def known(request: Request) -> Sweep | None:
     """Return what is known of this way of pruning."""
     app = state.current()
     return work.curves(app.model or "", app.data, request)
+
+
+def curves_of(request: Request | None) -> Sweep | None:
+    """Return what is known of what the toolbar asked for last, if it did."""
+    return known(request) if request else None

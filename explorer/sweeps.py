@@ -11,10 +11,13 @@ from explorer.figures import curves, words
 from explorer.figures.heatmap import heatmap
 from explorer.present import sweeps as present
 from explorer.sweep_tools import known as known_cells
-from explorer.sweep_tools import live
+from explorer.sweep_tools import live, metric
 from explorer.theme import DAMAGE
 from pruning_core import PruningError, Request
 from pruning_core.sensitivity.cells import Sweep
+from pruning_core.sensitivity.readings import Reading
+
+MOST_ROWS = 5  # of the table under the curves
 
 
 def results() -> None:
@@ -23,7 +26,7 @@ def results() -> None:
 
 
 def _results() -> None:
-    app, bench = state.current(), state.workbench()
+    app, bench, reading = state.current(), state.workbench(), metric()
     request: Request = app.view["sweep"]
     known = known_cells(request)
     if bench is None:
@@ -36,7 +39,7 @@ def _results() -> None:
     with left:
         data = heatmap(
             layers=present.heatmap_rows(bench, request),
-            cells=present.cells(known),
+            cells=present.cells(known, reading),
             levels=present.levels(known, bench, request, live() is not None),
             limits=limits,
             tolerance=app.tolerance,
@@ -44,10 +47,11 @@ def _results() -> None:
             plan={name: wish.sparsity for name, wish in app.plan.layers.items()},
             running=_running_cell(),
             total=present.sweep_total(known, bench),
+            scale=present.scale(reading),
         )
         declare("sweep")(key="sweep", data=data | {"scale": DAMAGE}, on_set_change=_set, on_curves_change=_curves)
     with right:
-        _selected(app, known)
+        _selected(app, known, reading, limits)
         _limits(bench, known, request, limits)
 
 
@@ -85,13 +89,17 @@ def _compared(app: state.ExplorerState, known: Sweep) -> list[str]:
     return [name for name in app.view["compared"] if known.of_layer(name)]
 
 
-def _selected(app: state.ExplorerState, known: Sweep) -> None:
+def _selected(app: state.ExplorerState, known: Sweep, reading: Reading, limits: dict[str, float]) -> None:
     chosen = _compared(app, known)
     st.markdown(f"**Selected layers** {len(chosen)} of {len({cell.layer for cell in known.cells})}")
-    lines = [present.curve_line(known, name) for name in chosen]
-    figure = curves.sensitivity_curves(lines, app.tolerance, dark=st.context.theme.type == "dark")
-    st.plotly_chart(figure, key="sweep_curves", config={"displayModeBar": False}, alt=curves.describe(lines))
-    if any(line.fitted != line.drops for line in lines):
+    lines = [present.curve_line(known, name, reading) for name in chosen]
+    title = f"{reading.label}, {reading.unit}"
+    tolerance = app.tolerance if reading.unit == "pt" else None
+    figure = curves.sensitivity_curves(lines, tolerance, title.lower(), dark=st.context.theme.type == "dark")
+    st.plotly_chart(figure, key="sweep_curves", config={"displayModeBar": False}, alt=curves.describe(lines, title))
+    if chosen:
+        st.table(present.table(known, chosen[:MOST_ROWS], limits, reading), border="horizontal")
+    if any(line.fitted and line.fitted != line.drops for line in lines):
         st.caption("Thin: the same curve made monotone, as allocations read it.")
 
 

@@ -34,8 +34,13 @@ def start_sweep(model: str, data: str, request: Request) -> Job:
 
         return sweep_and_keep(job, model, data, request, note)
 
-    key = ("sweep", model, data, repr(request))
+    key = sweep_key(model, data, request)
     return jobs.start(key, f"Sweep of {model}", work, session=state.session())
+
+
+def sweep_key(model: str, data: str, request: Request) -> Hashable:
+    """Return what makes two sweeps the same."""
+    return "sweep", model, data, repr(request)
 
 
 def sweep_and_keep(job: Job, model: str, data: str, request: Request, note: Callable[[Progress], None]) -> Sweep:
@@ -56,7 +61,7 @@ def sweep_and_keep(job: Job, model: str, data: str, request: Request, note: Call
 
 def curve_key(model: str, data: str | None, request: Request) -> Hashable:
     """Return what a curve depends on, the samples left out: more of them only narrow it."""
-    ways = (request.granularity, request.criterion, tuple(sorted(request.settings.items())))
+    ways = (request.target, request.granularity, request.criterion, tuple(sorted(request.settings.items())))
     return (model, data, *ways, request.channel_multiple, request.through_norms, request.heads)
 
 
@@ -66,12 +71,12 @@ def curves(model: str, data: str | None, request: Request) -> Sweep | None:
 
 
 def _keep(key: Hashable, about: Sweep, cells: tuple[Cell, ...]) -> None:
-    """Add cells to what is known; one of fewer examples never replaces one of more. `about` says what was swept."""
+    """Add cells to what is known; one that says less never replaces one that says more. `about` says what was swept."""
     with _lock:
         known = _curves.pop(key, about)
         old = {(cell.layer, cell.sparsity): cell for cell in known.cells}
         new = {(cell.layer, cell.sparsity): cell for cell in cells}
-        better = {at: cell for at, cell in new.items() if at not in old or old[at].tally.n <= cell.tally.n}
+        better = {at: cell for at, cell in new.items() if at not in old or old[at].worth <= cell.worth}
         newest = about if about.n_samples >= known.n_samples else known
         _curves[key] = replace(newest, cells=tuple((old | better).values()))
         while len(_curves) > CURVES_KEPT:

@@ -30,8 +30,10 @@ class Line:
     fitted: tuple[float, ...] = ()
 
 
-def sensitivity_curves(lines: list[Line], tolerance: float, dark: bool = False) -> go.Figure:
-    """Draw the lines; the axis ends at 12 tolerances below zero and curves are cut there, never clamped."""
+def sensitivity_curves(
+    lines: list[Line], tolerance: float | None, title: str = "change of accuracy, pt", dark: bool = False
+) -> go.Figure:
+    """Draw the lines. With a tolerance the axis ends at 12 times it below zero; curves are cut there, never clamped."""
     figure, colors = go.Figure(), DARK_COLORS if dark else COLORS
     for i, line in enumerate(lines):
         color = colors[i] if i < len(colors) else colors[-1]
@@ -45,14 +47,15 @@ def sensitivity_curves(lines: list[Line], tolerance: float, dark: bool = False) 
             name=escape(line.name),
             line={"color": color, "dash": DASHES[i % len(DASHES)], "width": 2},
             marker={"symbol": MARKERS[i % len(MARKERS)], "size": 8, "color": color},
-            hovertemplate=escape(line.name) + ": %{y:.1f} pt<extra></extra>",
+            hovertemplate=escape(line.name) + ": %{y:.3~g}<extra></extra>",
         )
-    figure.add_hline(
-        y=-tolerance,
-        line={"dash": "dash", "width": 1, "color": TOLERANCE_COLOR},
-        annotation_text=f"tolerance {tolerance:.1f} pt",
-        annotation_position="bottom left",
-    )
+    if tolerance is not None:
+        figure.add_hline(
+            y=-tolerance,
+            line={"dash": "dash", "width": 1, "color": TOLERANCE_COLOR},
+            annotation_text=f"tolerance {tolerance:.1f} pt",
+            annotation_position="bottom left",
+        )
     figure.update_layout(
         height=HEIGHT,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
@@ -61,9 +64,8 @@ def sensitivity_curves(lines: list[Line], tolerance: float, dark: bool = False) 
         legend={"orientation": "h", "y": -0.22},
     )
     figure.update_xaxes(title_text="sparsity of the one layer, %", range=[0, 100], automargin=True, fixedrange=True)
-    figure.update_yaxes(
-        title_text="change of accuracy, pt", range=[-12 * tolerance, tolerance], automargin=True, fixedrange=True
-    )
+    ends = None if tolerance is None else [-12 * tolerance, tolerance]
+    figure.update_yaxes(title_text=title, range=ends, automargin=True, fixedrange=True)
     return figure
 
 
@@ -89,10 +91,10 @@ def _fit(figure: go.Figure, line: Line, percent: list[float], color: str) -> Non
         )
 
 
-def describe(lines: list[Line]) -> str:
+def describe(lines: list[Line], title: str = "Change of accuracy, pt") -> str:
     """Return the chart in words, for those who cannot see it."""
     parts = []
     for line in lines:
         worst = line.drops[-1]
-        parts.append(f"{line.name} changes accuracy by {words.signed(worst)} points at {100 * line.levels[-1]:.0f} %")
-    return "Change of accuracy over sparsity. " + "; ".join(parts)
+        parts.append(f"{line.name} {words.signed(worst)} at {100 * line.levels[-1]:.0f} %")
+    return f"{title}, over sparsity: " + "; ".join(parts)

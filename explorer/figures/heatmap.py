@@ -14,7 +14,18 @@ class HeatmapRow:
     why_not: str = ""  # why nothing of it can go in this way
 
 
-CellValues = dict[tuple[str, float], dict[str, Any]]  # (layer, level) -> value, half (points), n
+@dataclass(frozen=True)
+class Scale:
+    """What the cells show: the dense model stands at `dense`, and at a distance of `large` the colours end."""
+
+    label: str
+    unit: str
+    dense: float
+    large: float
+    higher_is_better: bool
+
+
+CellValues = dict[tuple[str, float], dict[str, Any]]  # (layer, level) -> value, half, n, state
 
 
 def heatmap(
@@ -28,6 +39,7 @@ def heatmap(
     plan: dict[str, float],
     running: tuple[str, float] | None,
     total: int,
+    scale: Scale,
 ) -> dict[str, Any]:
     """Return rows of cells with their state; `limits` holds the largest sparsity within `tolerance` points."""
     rows = []
@@ -37,14 +49,14 @@ def heatmap(
         if layer.why_not:
             row = [cell | {"state": "not_possible", "text": layer.why_not} for cell in row]
         known = [cell for cell in row if cell["value"] is not None]
-        preview = any(cell["state"] != "done" for cell in known)
+        preview = any(cell["state"] in ("preview", "running") for cell in known)
         limit = {"limit": limits.get(name), "limit_preview": preview}
         rows.append(asdict(layer) | {"cells": row} | limit)
     return {
         "signature": "|".join(layer.name for layer in layers) + str(levels),
         "levels": levels,
         "tolerance": tolerance,
-        "metric_label": "accuracy drop, pt",
+        "metric": asdict(scale),
         "rows": rows,
         "chosen": chosen,
         "plan": plan,
@@ -54,5 +66,5 @@ def heatmap(
 def _cell(known: dict[str, Any] | None, level: float, running: bool, total: int) -> dict[str, Any]:
     if known is None:
         return {"level": level, "value": None, "half": None, "n": 0, "total": total, "state": "none", "text": None}
-    state = "running" if running else "done" if known["n"] >= total else "preview"
-    return {"level": level, "total": total, "state": state, "text": None} | known
+    state = "running" if running and known["state"] == "preview" else known["state"]
+    return {"level": level, "total": total, "text": None} | known | {"state": state}

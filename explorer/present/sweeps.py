@@ -4,21 +4,42 @@ from json import dumps
 from typing import Any
 
 import pruning_core as pc
+from explorer.figures import words
 from explorer.figures.curves import Line
-from explorer.figures.heatmap import HeatmapRow
+from explorer.figures.heatmap import HeatmapRow, Scale
 from pruning_core.allocation.curves import Curve
 from pruning_core.coupled import row_of
 from pruning_core.ranking import refuses
-from pruning_core.sensitivity import Sweep, largest_within
+from pruning_core.sensitivity import Cell, Sweep, largest_within
+from pruning_core.sensitivity.estimates import Figure
+from pruning_core.sensitivity.readings import READINGS, Reading
+
+STATES = {"preview": "preview", "refining": "preview", "settled": "done", "exact": "done", "bracketed": "bracketed"}
 
 
-def cells(known: Sweep) -> dict[tuple[str, float], dict[str, Any]]:
-    """Return each cell's drop and half interval in points, and its n."""
-    found = {}
+def cells(known: Sweep, reading: Reading) -> dict[tuple[str, float], dict[str, Any]]:
+    """Return what is read off each cell with half its interval, its n and its state; why where it failed."""
+    found: dict[tuple[str, float], dict[str, Any]] = {}
     for cell in known.cells:
-        low, high = cell.drop_interval
-        found[cell.layer, cell.sparsity] = {"value": 100 * cell.drop, "half": 50 * (high - low), "n": cell.tally.n}
+        figure = reading(cell)
+        half = reading.scale * (figure.high - figure.low) / 2
+        shown = {"value": reading.scale * figure.value, "half": half, "n": cell.tally.n, "state": STATES[cell.state]}
+        found[cell.layer, cell.sparsity] = shown
+    for cell in known.failed:
+        nothing = {"value": None, "half": None, "n": 0}
+        found[cell.layer, cell.sparsity] = nothing | {"state": "not_possible", "text": cell.why}
     return found
+
+
+def readings(known: Sweep | None) -> list[str]:
+    """Return the metrics that can be shown: without labels only those that need none."""
+    labelled = known is None or not known.cells or known.cells[0].tally.labelled
+    return [name for name, reading in READINGS.items() if labelled or not reading.needs_labels]
+
+
+def scale(reading: Reading) -> Scale:
+    """Return how the heatmap colours a metric."""
+    return Scale(reading.label, reading.unit, reading.scale * reading.dense, reading.large, reading.higher_is_better)
 
 
 def heatmap_rows(bench: pc.Workbench, request: pc.Request) -> list[HeatmapRow]:
@@ -57,17 +78,36 @@ def sweep_total(known: Sweep, bench: pc.Workbench) -> int:
     return min(asked, len(bench.dataset.validation))  # type: ignore[union-attr]
 
 
-def curve_line(known: Sweep, name: str) -> Line:
-    """Return one layer's curve in points."""
+def curve_line(known: Sweep, name: str, reading: Reading) -> Line:
+    """Return one layer's curve as shown; that of accuracy with the fit that allocations read."""
     found = known.of_layer(name)
-    return Line(
-        name,
-        (0.0, *(cell.sparsity for cell in found)),
-        (0.0, *(100 * cell.drop for cell in found)),
-        (0.0, *(100 * cell.drop_interval[0] for cell in found)),
-        (0.0, *(100 * cell.drop_interval[1] for cell in found)),
-        (0.0, *(-100 * loss for loss in Curve.of(found).fitted)) if found else (),
-    )
+    figures = [Figure(reading.dense, reading.dense, reading.dense, 0.0), *map(reading, found)]
+    values, low, high = (tuple(reading.scale * getattr(f, end) for f in figures) for end in ("value", "low", "high"))
+    has_fit = bool(found) and reading.name == found[0].metric
+    fitted = (0.0, *(-100 * loss for loss in Curve.of(found).fitted)) if has_fit else ()
+    return Line(name, (0.0, *(cell.sparsity for cell in found)), values, low, high, fitted)
+
+
+def table(known: Sweep, names: list[str], limits: dict[str, float], reading: Reading) -> list[dict[str, str]]:
+    """Return a row for each layer: its limit, and what it loses at a middle and a high level."""
+    levels = sorted({cell.sparsity for cell in known.cells})
+    chosen = dict.fromkeys([levels[len(levels) // 2], levels[-2:][0]]) if levels else {}
+    rows = []
+    for name in names:
+        cells = {cell.sparsity: cell for cell in known.of_layer(name)}
+        row = {"Layer": name, "Within tolerance": words.percent(limits.get(name, 0.0), 0)}
+        for level in chosen:
+            row[f"At {words.percent(level, 0)}"] = _with_half(cells[level], reading) if level in cells else "–"
+        rows.append(row)
+    return rows
+
+
+def _with_half(cell: Cell, reading: Reading) -> str:
+    figure = reading(cell)
+    value, half = reading.scale * figure.value, reading.scale * (figure.high - figure.low) / 2
+    if reading.unit == "pt":
+        return f"{words.signed(value)} ± {words.rounded(half)}"
+    return f"{value:.2g} ± {half:.1g}"
 
 
 def default_layers(known: Sweep, n: int = 3) -> list[str]:

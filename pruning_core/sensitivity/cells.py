@@ -39,6 +39,16 @@ class Cell:
         """Whether nothing more is measured of it."""
         return self.state in DONE
 
+    @property
+    def metric(self) -> str:
+        """What its drop is a change of."""
+        return "accuracy" if self.tally.labelled else "agreement"
+
+    @property
+    def worth(self) -> tuple[bool, int, int]:
+        """How much it says, to be compared with the same cell of another sweep."""
+        return self.done, sum(self.all_sizes), self.tally.n
+
     @cached_property
     def tally(self) -> Tally:
         """The examples measured; where strata were drawn unevenly, only its counts say something by themselves."""

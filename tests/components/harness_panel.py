@@ -161,6 +161,10 @@ DROPS = {
 }
 
 
+ACCURACY = {"label": "Change of accuracy", "unit": "pt", "dense": 0, "large": 40, "higher_is_better": True}
+KL = {"label": "KL divergence", "unit": "nats", "dense": 0, "large": 2, "higher_is_better": False}
+
+
 def sweep_data(variant: str = "", chosen: list[str] | None = None) -> dict[str, Any]:
     from explorer.theme import DAMAGE
 
@@ -191,11 +195,15 @@ def sweep_data(variant: str = "", chosen: list[str] | None = None) -> dict[str, 
         rows[1]["cells"] = [{**cell, "state": "none", "value": None, "half": None, "n": 0} for cell in rows[1]["cells"]]
         rows[1]["limit"] = None
         rows[2]["cells"][3] |= {"state": "not_possible", "value": None, "text": "2:4 has one level only"}
+        rows[3]["cells"][1] |= {"state": "bracketed"}
+    if variant == "kl":
+        rows[0]["cells"][0] |= {"value": 0.0234, "half": 0.0051}
+        rows[0]["cells"][1] |= {"value": 2.0, "half": 0.25}
     return {
         "signature": "sweep-1",
         "levels": LEVELS,
         "tolerance": 1.0,
-        "metric_label": "accuracy drop, pt",
+        "metric": KL if variant == "kl" else ACCURACY,
         "rows": rows,
         "chosen": ["layers.1.conv1", "layers.1.down.0", "layers.2.conv1"] if chosen is None else chosen,
         "scale": DAMAGE,

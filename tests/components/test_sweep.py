@@ -39,8 +39,9 @@ def test_colour_is_the_root_of_the_drop_and_preview_is_half_way_to_the_page(show
 
 def test_figures_are_printed_with_a_minus_sign_and_only_where_they_fit(show):
     shown = show("sweep", width=912)
-    printed = [cell(shown, 3, col).locator("text").text_content() for col in (0, 1, 3, 7, 8)]
+    printed = [cell(shown, 3, col).locator("text").first.text_content() for col in (0, 1, 3, 7, 8)]
     assert printed == ["+0.1", "0.0", "−0.2", "−14", "−41"]
+    assert cell(shown, 3, 8).locator("text.half").text_content() == "±2.2"  # how sure, under each figure
     narrow = show("sweep", width=400)
     assert cell(narrow, 3, 0).locator("text").count() == 0
 
@@ -48,7 +49,7 @@ def test_figures_are_printed_with_a_minus_sign_and_only_where_they_fit(show):
 def test_states_differ_in_form_not_only_colour(show):
     shown = show("sweep", width=912)
     assert cell(shown, 7, 3).locator(".fold").count() == 1
-    assert cell(shown, 7, 3).locator("text").evaluate("e => getComputedStyle(e).fontStyle") == "italic"
+    assert cell(shown, 7, 3).locator("text").first.evaluate("e => getComputedStyle(e).fontStyle") == "italic"
     assert cell(shown, 7, 2).locator(".running-mark").count() == 1
     assert cell(shown, 0, 0).locator(".fold, .running-mark").count() == 0
     assert cell(shown, 3, 4).locator(".ring").count() == 1  # the plan holds 48 %
@@ -65,6 +66,22 @@ def test_unmeasured_and_impossible_cells(show):
     assert len(shown.events("set")) == 1  # the impossible one sent nothing
     # the line of tolerance is broken at the row without figures
     assert shown.root.locator(".tolerance").first.get_attribute("d").count("M") == 2
+
+
+def test_a_bracketed_cell_stands_in_brackets_and_says_why(show):
+    shown = show("sweep", "states", width=912)
+    assert cell(shown, 3, 1).locator(".bracket").count() == 1
+    assert shown.root.locator(".body .bracket").count() == 1
+    assert cell(shown, 3, 1).get_attribute("aria-label").endswith("; between two settled levels")
+    assert "between settled levels" in shown.root.locator(".legend").inner_text()
+
+
+def test_another_metric_has_its_own_unit_scale_and_no_tolerance(show):
+    shown = show("sweep", "kl", width=912)
+    assert cell(shown, 0, 0).get_attribute("aria-label").startswith("stem.0 at 10 %: 0.023 ± 0.0051 nats")
+    np.testing.assert_allclose(fill_of(shown, 0, 1), damage("light", -40), atol=1.5)  # its scale ends at 2 nats
+    assert shown.root.locator(".tolerance").first.get_attribute("d") == ""
+    assert "tolerance" not in shown.root.locator(".legend").inner_text()
 
 
 def test_line_of_tolerance_runs_before_the_first_cell_above_it(show):

@@ -216,10 +216,12 @@ def test_every_metric_has_the_same_fields() -> None:
 # ---- heatmap
 
 LEVELS = [0.2, 0.4, 0.6]
+ACCURACY = heatmap.Scale("Change of accuracy", "pt", 0, 40, higher_is_better=True)
 
 
 def drawn_row(values: dict[float, float], *, n: int = 2000, running: float | None = None) -> dict:
-    cells = {("fc1", level): {"value": value, "half": 0.2, "n": n} for level, value in values.items()}
+    known = {"half": 0.2, "n": n, "state": "done" if n == 2000 else "preview"}
+    cells = {("fc1", level): {"value": value} | known for level, value in values.items()}
     data = heatmap.heatmap(
         layers=[heatmap.HeatmapRow("fc1", 0.5), heatmap.HeatmapRow("fc2", 0.5)],
         cells=cells,
@@ -230,6 +232,7 @@ def drawn_row(values: dict[float, float], *, n: int = 2000, running: float | Non
         plan={"fc1": 0.4},
         running=("fc1", running) if running else None,
         total=2000,
+        scale=ACCURACY,
     )
     assert [row["name"] for row in data["rows"]] == ["fc1", "fc2"]
     row: dict = data["rows"][0]
@@ -301,9 +304,7 @@ def test_names_are_escaped() -> None:
 
 def test_the_figure_is_described_in_words() -> None:
     text = curves.describe([FC1, FC2])
-    assert text.startswith("Change of accuracy over sparsity. ")
-    assert "fc1 changes accuracy by −20.0 points at 90 %" in text
-    assert "fc2 changes accuracy by +0.3 points at 50 %" in text
+    assert text == "Change of accuracy, pt, over sparsity: fc1 −20.0 at 90 %; fc2 +0.3 at 50 %"
 
 
 def test_no_curves_is_an_empty_figure_with_its_axes() -> None:
@@ -323,6 +324,7 @@ def test_a_row_of_which_nothing_can_go_says_why_and_coupled_layers_are_one_row()
         plan={},
         running=None,
         total=2000,
+        scale=ACCURACY,
     )
     coupled, last = data["rows"]
     assert (coupled["others"], coupled["why_not"]) == (("conv2",), "")

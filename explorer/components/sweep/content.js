@@ -1,6 +1,7 @@
 // Contents of rows and cells; only what differs from the last picture is touched.
 const SHAPES = ['circle', 'square', 'triangle', 'diamond', 'cross'];
-const FULL_DROP = 40;              // points at which the colour scale ends
+// How bad a value is, 0 to 1: its distance from the dense model's, as a share of that at which the colours end.
+const harmOf = ({ metric }, value) => clamp((metric.higher_is_better ? metric.dense - value : value - metric.dense) / metric.large, 0, 1);
 
 function patch(sweep) {
   const { data } = sweep;
@@ -57,12 +58,14 @@ function nameContent(sweep, row) {
       + `<rect class="focus-mark" x="-9" y="1" width="${place.names - 2}" height="${place.height - 3}" rx="4"/>` };
 }
 
-const figure = (value) => signed(value, Math.abs(value) < 9.95 ? 1 : 0);
-const isMeasured = (cell) => cell.value !== null && cell.value !== undefined;
+// Points have a sign and one digit; other units two figures.
+const figure = (data, value) => (unitOf(data) === 'pt' ? signed(value, Math.abs(value) < 9.95 ? 1 : 0) : short(value));
+const short = (value) => (Math.abs(value) < 0.0005 ? '0' : String(Number(value.toPrecision(2))).replace('-', MINUS));
+const isMeasured = (cell) => isKnown(cell.value);
 
-function colourOf({ colours }, cell) {
-  const full = ramp(colours.stops, Math.sqrt(clamp(-cell.value / FULL_DROP, 0, 1)));
-  return cell.state === 'done' ? full : full.map((part, i) => Math.round(0.45 * part + 0.55 * colours.background[i]));
+function colourOf({ colours, data }, cell) {
+  const full = ramp(colours.stops, Math.sqrt(harmOf(data, cell.value)));
+  return cell.state === 'done' || cell.state === 'bracketed' ? full : full.map((part, i) => Math.round(0.45 * part + 0.55 * colours.background[i]));
 }
 
 // A row of which nothing can go says why across its cells.
@@ -81,24 +84,29 @@ function cellContent(sweep, row, cell, planned) {
   if (cell.state === 'preview') html += `<path class="fold" d="M${width - 9} 0h8v8z"/>`;
   if (cell.state === 'running') html += `<rect class="running-mark" x="1.5" y="1.5" width="${width - 4}" height="${height - 4}"/>`;
   if (planned) html += ring(place, ink);
-  const text = known ? figure(cell.value) : cell.state === 'not_possible' ? '–' : '';
-  if (text && (width >= 40 || !known)) html += `<text x="${(width - 1) / 2}" y="${height / 2 + 4}" style="fill:${ink}">${text}</text>`;
+  const text = known ? figure(sweep.data, cell.value) : cell.state === 'not_possible' ? '–' : '', room = !place.compact && width >= 40;
+  if (text && (width >= 40 || !known)) html += `<text x="${(width - 1) / 2}" y="${height / 2 + (room && known ? -1 : 4)}" style="fill:${ink}">${text}</text>`;
+  if (known && room && isKnown(cell.half)) html += `<text class="half" x="${(width - 1) / 2}" y="${height / 2 + 13}" style="fill:${ink}">±${halfText(sweep.data, cell.half)}</text>`;
+  if (cell.state === 'bracketed') html += `<path class="bracket" d="M5 ${height / 2 - 8}h-2v14h2M${width - 6} ${height / 2 - 8}h2v14h-2" style="stroke:${ink}"/>`;
   html += `<rect class="focus-mark" x="1" y="1" width="${width - 3}" height="${height - 3}"/>`;
   return { html, className: `cell ${cell.state}`, label: wordsOf(sweep, row, cell, planned).join(', ') };
 }
 
+const isKnown = (value) => value !== null && value !== undefined;
+const halfText = (data, half) => (unitOf(data) === 'pt' ? half.toFixed(half < 9.95 ? 1 : 0) : short(half));
 const ring = (place, ink) => (place.compact ? `<circle class="ring" cx="${place.cell < 40 ? place.cell / 2 : 6}" cy="${place.height / 2 - 0.5}" r="3" stroke="${ink}"/>`
-  : `<circle class="ring" cx="${place.cell / 2}" cy="${place.height - 9}" r="3.2" stroke="${ink}"/>`);
+  : `<circle class="ring" cx="${place.cell / 2}" cy="6.5" r="3.2" stroke="${ink}"/>`);
 
 // Two lines: what the cell is, and how sure its figure is.
 function wordsOf({ data }, row, cell, planned) {
   const where = `${row.name} at ${percent(cell.level)} %`, unit = unitOf(data), mine = planned ? '; nearest to the present plan' : '';
   if (cell.state === 'not_possible') return [where, cell.text || 'not possible'];
   if (!isMeasured(cell)) return [where, (cell.state === 'running' ? 'measuring' : 'not measured') + mine];
-  const half = cell.half === null || cell.half === undefined ? '' : ` ± ${cell.half.toFixed(1)}`;
+  const half = isKnown(cell.half) ? ` ± ${unit === 'pt' ? cell.half.toFixed(1) : short(cell.half)}` : '';
   const count = cell.n ? `, n ${thousands(cell.n)}${cell.total && cell.total !== cell.n ? ` of ${thousands(cell.total)}` : ''}` : '';
-  const state = { preview: ', preview', running: ', measuring' }[cell.state] || '';
-  return [`${where}: ${signed(cell.value, Math.abs(cell.value) < 9.95 ? 2 : 1)}${half}${unit ? ` ${unit}` : ''}`,
+  const state = { preview: ', preview', running: ', measuring', bracketed: '; between two settled levels' }[cell.state] || '';
+  const value = unit === 'pt' ? signed(cell.value, Math.abs(cell.value) < 9.95 ? 2 : 1) : short(cell.value);
+  return [`${where}: ${value}${half}${unit ? ` ${unit}` : ''}`,
     `${(count + state).replace(/^, /, '')}${mine}${cell.text ? `; ${cell.text}` : ''}`];
 }
 

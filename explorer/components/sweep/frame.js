@@ -27,15 +27,14 @@ const element = (tag, attributes = {}, parent = null) => {
   return made;
 };
 
-const unitOf = (data) => (data.metric_label.includes(',') ? data.metric_label.split(',').pop().trim() : '');
-const dropName = (data) => data.metric_label.split(',')[0];
+const unitOf = (data) => data.metric.unit;
 
 function rebuild(sweep) {
   const { data, place } = sweep, body = sweep.find('.body');
   sweep.find('.scroll').classList.toggle('tall', place.compact);
   drawHead(sweep);
   size(body, place.width, place.total + 3, `${-10} 0 ${place.width + 10} ${place.total + 3}`);
-  body.setAttribute('aria-label', `${dropName(data)} for each layer and sparsity`);
+  body.setAttribute('aria-label', `${data.metric.label} for each layer and sparsity`);
   body.setAttribute('aria-colcount', data.levels.length + 1);
   body.setAttribute('aria-rowcount', data.rows.length);
   body.replaceChildren();
@@ -55,9 +54,9 @@ function size(svg, width, height, viewBox) {
 }
 
 function drawHead(sweep) {
-  const { data, place } = sweep, head = sweep.find('.head'), unit = unitOf(data);
+  const { data, place } = sweep, head = sweep.find('.head');
   size(head, place.width, HEAD, `-10 0 ${place.width + 10} ${HEAD}`);
-  const largest = place.limits < 100 ? 'Largest' : `Largest within ${data.tolerance.toFixed(1)}${unit ? ` ${unit}` : ''}`;
+  const largest = place.limits < 100 ? 'Largest' : `Largest within ${data.tolerance.toFixed(1)} pt`;
   const every = place.cell < 34 ? 2 : 1;                     // labels stay apart on narrow columns
   head.innerHTML = '<text x="0" y="20">Layer</text>' + data.levels.map((level, c) => (c % every ? '' : `<text text-anchor="middle" `
     + `x="${place.names + (c + 0.5) * place.cell}" y="20">${percent(level)}${place.cell < 34 ? '' : ' %'}</text>`)).join('')

@@ -1,0 +1,16 @@
+"""Evaluators: what runs the forks of a sweep, chosen by measurement."""
+
+from pruning_core.sensitivity.evaluators import onednn, onnx_runtime, torch_eager  # noqa: F401
+from pruning_core.sensitivity.evaluators.choice import EXAMPLES, ChosenEvaluator, best, choose
+from pruning_core.sensitivity.evaluators.seam import EVALUATORS, CannotRun, Evaluator, EvaluatorKind
+
+__all__ = [
+    "EVALUATORS",
+    "EXAMPLES",
+    "CannotRun",
+    "ChosenEvaluator",
+    "Evaluator",
+    "EvaluatorKind",
+    "best",
+    "choose",
+]

@@ -1,0 +1,227 @@
+"""Evaluators: all members answer as torch does, what one cannot run is torch's by name, and a choice is kept to."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import pruning_core as pc
+import sample_models
+from pruning_core.model import Model
+from pruning_core.ranking import Change, Ranking
+from pruning_core.sensitivity import Frontier, Replay, Request
+from pruning_core.sensitivity.evaluators import (
+    EVALUATORS,
+    CannotRun,
+    best,
+    choice,
+    choose,
+    onednn,
+    onnx_runtime,
+    suffix,
+)
+from pruning_core.sensitivity.evaluators.batch import Batch
+from tests.pruning_core.networks import NETS, Net, prepared, random_mask
+from tests.zoo import SMALL
+
+Values = dict[int, Any]
+
+
+@cache
+def replay_of(name: str) -> tuple[Model, Replay]:
+    model = prepared(name)[0] if name in NETS else pc.load_model(name)
+    return model, Replay(model.graph)
+
+
+def forks(model: Model, replay: Replay) -> list[Values]:
+    """One fork of each layer, in the order of the graph."""
+    names = sorted(replay.positions, key=lambda name: replay.positions[name])
+    masks = {name: random_mask(model.graph.layer(name).weight_shape) for name in names}
+    return [replay.changed(Change({name: mask})) for name, mask in masks.items()]
+
+
+def examples(name: str, model: Model, n: int) -> Tensor:
+    if name in NETS:
+        return prepared(name)[1].repeat_interleave(2, 0)[:n]
+    return pc.load_data(str(model.data_name)).validation.batch(slice(n))
+
+
+def assert_alike(found: Tensor, expected: Tensor) -> None:
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * scale)
+    if expected.dim() == 2:
+        assert torch.equal(found.argmax(1), expected.argmax(1))
+
+
+def check(evaluator: str, replay: Replay, frontier: Frontier, changes: list[Values]) -> int:
+    """Compare every fork with that of torch; return how many the evaluator ran itself."""
+    made, ran = EVALUATORS[evaluator].make(replay), 0
+    for changed in changes:
+        replay.advance(frontier, replay.route(changed).position)
+        expected = replay.fork_changed(frontier, changed)
+        try:
+            for _ in range(2):  # the second time on what the first one kept
+                assert_alike(made.fork(frontier, changed), expected)
+            ran += 1
+        except CannotRun:
+            assert evaluator != "torch"
+    return ran
+
+
+@pytest.mark.parametrize("name", [*sample_models.SAMPLES, *NETS])
+@pytest.mark.parametrize("evaluator", EVALUATORS)
+@torch.inference_mode()
+def test_all_answer_as_torch_does(evaluator: str, name: str) -> None:
+    model, replay = replay_of(name)
+    changes = forks(model, replay)
+    ran = check(evaluator, replay, replay.start(examples(name, model, 6)), changes)
+    assert ran == len(changes)
+
+
+@pytest.mark.parametrize("name", ["shortcut_after_the_fork", "first token", "arithmetic_on_sizes", "vit_fashion"])
+@pytest.mark.parametrize("evaluator", EVALUATORS)
+@torch.inference_mode()
+def test_chunks_are_cut_into_parts(evaluator: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (onednn, suffix):
+        monkeypatch.setattr(module, "PART_BYTES", 1)
+        monkeypatch.setattr(module, "FEWEST", 2)
+    model, replay = replay_of(name)
+    changes = forks(model, replay)[:2]
+    assert check(evaluator, replay, replay.start(examples(name, model, 5)), changes) == len(changes)
+
+
+@pytest.mark.parametrize("name", ["shufflenet_v2", "timm:vit"])
+@torch.inference_mode()
+def test_models_of_libraries(name: str) -> None:
+    entry = SMALL[name]
+    with torch.inference_mode(False):
+        model = Model(name, entry.module(), entry.inputs())
+        replay = Replay(model.graph)
+    changes = forks(model, replay)[::6]
+    for evaluator in EVALUATORS:
+        assert check(evaluator, replay, replay.start(*entry.inputs(4)), changes) == len(changes)
+
+
+@pytest.mark.parametrize("evaluator", EVALUATORS)
+@torch.inference_mode()
+def test_a_coupled_group_changes_weights_and_vectors_of_several_layers(evaluator: str) -> None:
+    model, replay = replay_of("resnet_fashion")
+    request = Request(granularity="output_channel")
+    ranking = Ranking(model).under(request)
+    change = ranking.change("layers.0.conv2", request.wish(0.5))
+    assert len(change.masks) > 3
+    assert check(evaluator, replay, replay.start(examples("resnet_fashion", model, 6)), [replay.changed(change)])
+
+
+def unwritten() -> tuple[Model, Tensor]:
+    """A model with an operator that the table of ONNX operators lacks, behind its first layer."""
+    torch.manual_seed(0)
+    net = Net(lambda n, x: n.b(torch.cumsum(F.relu(n.a(x)), 1)), a=nn.Linear(4, 6), b=nn.Linear(6, 3))
+    x = torch.randn(5, 4)
+    return Model("unwritten", net.eval(), (x,)), x
+
+
+@torch.inference_mode()
+def test_what_cannot_be_converted_runs_in_torch_and_is_named() -> None:
+    with torch.inference_mode(False):
+        model, x = unwritten()
+        replay = Replay(model.graph)
+    first, second = forks(model, replay)
+    with pytest.raises(CannotRun, match=r"'aten\.cumsum\.default' is not written in ONNX"):
+        EVALUATORS["onnxruntime"].make(replay).fork(replay.start(x), first)
+    chosen = best(replay, {"0": "onnxruntime"})
+    for changed in (first, second):
+        assert_alike(chosen.fork(replay.start(x), changed), replay.fork_changed(replay.start(x), changed))
+    place = replay.route(first).position
+    assert chosen.refusals == {place: "onnxruntime: 'aten.cumsum.default' is not written in ONNX"}
+    assert choose(replay, replay.start(x), [first], ["onnxruntime", "torch"]) == {str(place): "torch"}
+
+
+class Recorder:
+    """An evaluator that notes the places of its forks."""
+
+    def __init__(self, replay: Replay) -> None:
+        self.replay, self.places = replay, list[int]()
+
+    def fork(self, frontier: Frontier, changed: Values) -> Tensor:
+        self.places.append(self.replay.route(changed).position)
+        return self.replay.fork_changed(frontier, changed)
+
+
+@torch.inference_mode()
+def test_a_choice_is_kept_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, replay = replay_of("guide_cnn")
+    made: dict[str, Recorder] = {}
+
+    def recorder(name: str) -> Callable[[Replay], Recorder]:
+        return lambda replay: made.setdefault(name, Recorder(replay))
+
+    for name, kind in EVALUATORS.items():
+        monkeypatch.setitem(EVALUATORS._members, name, replace(kind, make=recorder(name)))
+    changes = forks(model, replay)
+    places = [replay.route(changed).position for changed in changes]
+    chosen, x = best(replay, {str(places[1]): "onnxruntime", str(places[3]): "onednn"}), examples("guide_cnn", model, 2)
+    for changed in changes:
+        chosen.fork(replay.start(x), changed)
+    assert made["onnxruntime"].places == places[:3]  # the first place was not timed: its neighbour stands for it
+    assert made["onednn"].places == places[3:]
+    assert made["torch"].places == []
+    assert best(replay, {}).name_at(0) == "torch"
+
+
+@torch.inference_mode()
+def test_the_choice_is_the_fastest_at_each_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, replay = replay_of("mobilenet_fashion")
+    changes, frontier = forks(model, replay), replay.start(examples("mobilenet_fashion", model, 2))
+    costs = {"torch": 2.0, "onednn": 1.0, "onnxruntime": 3.0}
+    monkeypatch.setattr(choice, "_seconds", lambda made, *_: costs[made])
+    for name, kind in EVALUATORS.items():
+        monkeypatch.setitem(EVALUATORS._members, name, replace(kind, make=lambda _, name=name: name))
+    chosen = choose(replay, frontier, changes)
+    assert len(chosen) == choice.PLACES
+    assert set(chosen.values()) == {"onednn"}
+    assert frontier.position == 0
+    assert json.loads(json.dumps(chosen)) == chosen
+
+
+@torch.inference_mode()
+def test_a_choice_is_measured() -> None:
+    model, replay = replay_of("lenet_300_100")
+    changes = forks(model, replay)
+    chosen = choose(replay, replay.start(examples("lenet_300_100", model, 8)), changes)
+    assert [int(place) for place in chosen] == [replay.route(changed).position for changed in changes]
+    assert set(chosen.values()) <= set(EVALUATORS)
+
+
+@torch.inference_mode()
+def test_one_session_for_all_levels_and_no_more_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, replay = replay_of("guide_cnn")
+    made = []
+    monkeypatch.setattr(suffix, "_session", lambda model, session=suffix._session: made.append(1) or session(model))
+    evaluator, x = EVALUATORS["onnxruntime"].make(replay), examples("guide_cnn", model, 2)
+    first, second, *_ = forks(model, replay)
+    for changed in (first, first, second, first):
+        evaluator.fork(replay.start(x), changed)
+    assert len(made) == 2
+    monkeypatch.setattr(onnx_runtime, "KEPT_BYTES", 1)
+    for changed in (first, second, first):
+        evaluator.fork(replay.start(x), changed)
+    assert len(made) == 4  # the first was still there; each one after it drove the other out
+
+
+def test_the_batch_of_values_and_sizes() -> None:
+    _, replay = replay_of("arithmetic_on_sizes")
+    batch = Batch(replay.nodes)
+    by_name = {node.name: i for i, node in enumerate(replay.nodes)}
+    assert batch.dim(by_name["conv2d"]) == 0
+    size = next(i for name, i in by_name.items() if name.startswith("sym_size"))
+    assert batch.is_size(size)
+    assert batch.size(size, 7) == 7
+    parts = batch.split({by_name["conv2d"]: torch.arange(10).view(5, 2)}, 2)
+    assert [part[by_name["conv2d"]].tolist() for part in parts] == [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9]]]

@@ -44,8 +44,8 @@ def drop_of(strata: Sequence[Tally], sizes: Sequence[int]) -> Figure:
     up, down = sample.means("gained"), sample.means("lost")
     gained, lost = sample.total(up), sample.total(down)
     gained = min(gained, sample.size - lost)  # not more by rounding
-    interval = paired_difference(gained, lost, sample.size)
-    return _figure((gained - lost) / sample.size, sample.margin_of_shares(up + down - (up - down) ** 2), interval, -1.0)
+    widths = sample.widths(up + down - (up - down) ** 2, UNSEEN)
+    return _figure((gained - lost) / sample.size, widths, paired_difference(gained, lost, sample.size), -1.0)
 
 
 def agreement_of(strata: Sequence[Tally], sizes: Sequence[int]) -> Figure:
@@ -58,9 +58,10 @@ def accuracy_of(strata: Sequence[Tally], sizes: Sequence[int], dense: float | No
     sample = _Sample(strata, sizes)
     if dense is None:
         return _share(sample, "correct")
-    drop = drop_of(strata, sizes)
-    value = min(max(dense + drop.value, 0.0), 1.0)
-    return _figure(value, drop.margin, wilson(value * sample.size, sample.size), 0.0)
+    up, down = sample.means("gained"), sample.means("lost")
+    value = min(max(dense + sample.total(up - down) / sample.size, 0.0), 1.0)
+    widths = sample.widths(up + down - (up - down) ** 2, UNSEEN)
+    return _figure(value, widths, wilson(min(value * sample.size, sample.size), sample.size), 0.0)
 
 
 def rise_of(strata: Sequence[Tally], sizes: Sequence[int]) -> Figure:
@@ -118,25 +119,25 @@ class _Sample:
         """Return variances (strata,) around the strata's true means from those around the measured ones."""
         return variances * self.n / np.maximum(self.n - 1, 1)
 
-    def margin(self, variances: Values, unseen: float = 0.0) -> float:
-        """Return the half-width of the mean over all N, from the variances (strata,) within strata.
+    def widths(self, variances: Values, unseen: float = 0.0) -> tuple[float, float]:
+        """Return half-widths for the mean over all N, from the variances (strata,) within strata.
 
-        `unseen` examples that differ by 1 are added where one weighs most, so that no change at all still has a width.
+        The first is for these N examples; the second is what the sample adds to the width that they have themselves
+        as a sample of the population. `unseen` examples that differ by 1 are added where one weighs most, so that no
+        change at all still has a width.
         """
-        one = (self.sizes / self.size / self.n) ** 2 * (1 - self.n / self.sizes)  # what one of them adds
-        variance = float(one @ (self.n * self.unbiased(variances)))
-        return sqrt(QUANTILE**2 * variance + unseen**2 * float(one.max()))
-
-    def margin_of_shares(self, variances: Values) -> float:
-        """Return the half-width of a share, or of a difference of shares."""
-        return self.margin(variances, UNSEEN)
+        one = (self.sizes / self.size / self.n) ** 2  # what an example adds to the variance, if it differs by 1
+        left = one * (1 - self.n / self.sizes)
+        variance = QUANTILE**2 * float(left @ (self.n * self.unbiased(variances)))
+        beyond = max(float(one.max()) - 1 / self.size**2, 0.0)  # each of all N weighs 1 / N
+        return sqrt(variance + unseen**2 * float(left.max())), sqrt(variance + unseen**2 * beyond)
 
 
 def _share(sample: _Sample, column: str) -> Figure:
     shares = sample.means(column)
     count = min(sample.total(shares), sample.size)  # not more by rounding
-    margin = sample.margin_of_shares(shares * (1 - shares))
-    return _figure(count / sample.size, margin, wilson(count, sample.size), 0.0)
+    widths = sample.widths(shares * (1 - shares), UNSEEN)
+    return _figure(count / sample.size, widths, wilson(count, sample.size), 0.0)
 
 
 def _mean(sample: _Sample, column: str, squares: str) -> Figure:
@@ -145,11 +146,12 @@ def _mean(sample: _Sample, column: str, squares: str) -> Figure:
     value = sample.total(means) / sample.size
     spread = sample.total(sample.unbiased(within) + (means - value) ** 2) / sample.size
     interval = mean_interval(value, sqrt(spread), sample.size) or (value, value)
-    return _figure(value, sample.margin(within), interval)
+    return _figure(value, sample.widths(within), interval)
 
 
-def _figure(value: float, margin: float, at_all: Interval, least: float = -np.inf) -> Figure:
+def _figure(value: float, widths: tuple[float, float], at_all: Interval, least: float = -np.inf) -> Figure:
     """Return the figure whose interval would be `at_all` if all N examples were in; a share ends at `least` and 1."""
-    low = value - sqrt((value - at_all[0]) ** 2 + margin**2)
-    high = value + sqrt((at_all[1] - value) ** 2 + margin**2)
+    margin, beyond = widths
+    low = value - sqrt((value - at_all[0]) ** 2 + beyond**2)
+    high = value + sqrt((at_all[1] - value) ** 2 + beyond**2)
     return Figure(value, max(low, least), high if least == -np.inf else min(high, 1.0), margin)

@@ -90,7 +90,7 @@ def requests(bench: pc.Workbench, plan: Plan, samples: int | None) -> tuple[Requ
     ways: dict[str, list[str]] = {}
     found: dict[str, Request] = {}
     for layer in bench.model.graph.layers:
-        request = request_for(plan.layer(layer.name), plan, levels=LEVELS, samples=samples)
+        request = request_for(plan.layer(layer.name), plan, levels=LEVELS, samples=samples, exact=True)
         found[repr(request)] = request
         ways.setdefault(repr(request), []).append(layer.name)
     every = [replace(request, layers=tuple(ways[way])) for way, request in found.items()]

@@ -126,9 +126,13 @@ def curve_and_cells(bench: pc.Workbench, state: ExplorerState, name: str) -> tup
         "drops": drops,
         "low": [0.0, *(100 * cell.drop_interval[0] for cell in cells)],
         "high": [0.0, *(100 * cell.drop_interval[1] for cell in cells)],
-        "preview": any(cell.tally.n < min(MEASURED_FROM, bench.reference.n_examples) for cell in cells),
+        "preview": any(_is_preview(cell, bench.reference.n_examples) for cell in cells),
     }
     return curve, cells
+
+
+def _is_preview(cell: Cell, n_examples: int) -> bool:
+    return not cell.done or sum(cell.all_sizes) < min(MEASURED_FROM, n_examples)
 
 
 def _alone(bench: pc.Workbench, state: ExplorerState, name: str) -> Row | None:

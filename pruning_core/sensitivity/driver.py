@@ -5,12 +5,14 @@ as if nothing had happened, and any executor gives the same cells.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pruning_core.data import EvalData
+from pruning_core.errors import PruningError
 from pruning_core.sensitivity.answers import Answers
 from pruning_core.sensitivity.brackets import anchors, brackets
 from pruning_core.sensitivity.cells import Cell
@@ -39,25 +41,45 @@ class Driver:
             (layer, level): Line(layer, level, forks.measured_sparsity(layer, level), len(self.data))
             for layer, level in scope.cells
         }
+        self.levels, self.twins = self._without_twins()
+        self.keys = tuple((layer, level) for layer, levels in self.levels.items() for level in levels)
         self.passes = Passes(self.lines, worker, executor, record, cancelled)
-        self.finished = False  # every cell was measured as far as was asked for, or failed
         self.dense = Tally()  # the dense model, on all examples once the preview is there
 
     def run(self, exact: bool) -> Iterator[Cell]:
         """Yield each cell whenever more is known of it."""
-        yield from self.passes.run({0: preview_chunks(preview_of(len(self.data)), self.size)}, tuple(self.lines))
+        for cell in self._run(exact):
+            yield cell
+            for twin in self.twins.get((cell.layer, cell.sparsity), ()):
+                self.lines[twin].cell = replace(cell, sparsity=twin[1])
+                yield self.lines[twin].cell
+
+    def _without_twins(self) -> tuple[dict[str, list[float]], dict[Key, list[Key]]]:
+        """Return the levels to measure, and for each the others that remove the same, as layers of few blocks have."""
+        levels: dict[str, list[float]] = {}
+        twins: dict[Key, list[Key]] = {}
+        first: dict[tuple[str, float], Key] = {}
+        for key, line in self.lines.items():
+            one = first.setdefault((line.layer, line.cell.measured_sparsity), key)
+            if one == key:
+                levels.setdefault(line.layer, []).append(line.sparsity)
+            else:
+                twins.setdefault(one, []).append(key)
+        return levels, twins
+
+    def _run(self, exact: bool) -> Iterator[Cell]:
+        yield from self.passes.run({0: preview_chunks(preview_of(len(self.data)), self.size)}, self.keys)
         cuts = self._cuts()
         if cuts is None:
             return
-        for line in self.lines.values():
-            line.learn(cuts)
+        for key in self.keys:
+            self.lines[key].learn(cuts)
         yield from self._exact(cuts) if exact or cuts.n_blocks == 1 else self._anytime(cuts)
-        self.finished = all(line.cell.done for line in self.lines.values())
 
     def _exact(self, cuts: Cuts) -> Iterator[Cell]:
         blocks = {block: cuts.chunks(block) for block in range(1, cuts.n_blocks)}
-        yield from self.passes.run(blocks, tuple(self.lines))
-        yield from self._closed(self.lines)
+        yield from self.passes.run(blocks, self.keys)
+        yield from self._closed(self.keys)
 
     def _anytime(self, cuts: Cuts) -> Iterator[Cell]:
         wanted = self._wanted()
@@ -67,6 +89,8 @@ class Driver:
                 if active:
                     yield from self.passes.run({block: cuts.chunks(block)}, active)
                     yield from self._closed(active)
+            if not self.cancelled() and not all(self.lines[key].cell.done for key in wanted):
+                raise PruningError("some cells were not measured, though nothing stopped the sweep; start it again")
             yield from self._bracket()
             wanted = self._wanted()
 
@@ -76,7 +100,7 @@ class Driver:
                 yield self.lines[key].cell
 
     def _bracket(self) -> Iterator[Cell]:
-        for layer, levels in self.scope.levels.items():
+        for layer, levels in self.levels.items():
             for level, figure in brackets([self.lines[layer, level].cell for level in levels]).items():
                 if self.lines[layer, level].bracket(figure):
                     yield self.lines[layer, level].cell
@@ -84,7 +108,7 @@ class Driver:
     def _wanted(self) -> list[Key]:
         """Return the cells to measure next, of all that are still open."""
         found: list[Key] = []
-        for layer, levels in self.scope.levels.items():
+        for layer, levels in self.levels.items():
             cells = [self.lines[layer, level].cell for level in levels]
             chosen = anchors([cell for cell in cells if cell.strata and not cell.done])
             found += [(layer, level) for level in levels if level in chosen]

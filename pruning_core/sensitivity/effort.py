@@ -22,6 +22,8 @@ class Effort:
     def note(self, cell: Cell, recalled: bool) -> None:
         """Take in what is new of a cell; `recalled` is what was measured before this run."""
         key = cell.layer, cell.sparsity
+        if key not in self.costs:  # it shows what was measured of another that removes the same
+            return
         done = self.costs[key] * max(0, cell.tally.n - self._n[key])
         self._n[key] = cell.tally.n
         self._spent += done

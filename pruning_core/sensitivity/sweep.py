@@ -62,7 +62,7 @@ def sweep(
 
 def _run(driver: Driver, request: Request, on_progress: Callable[[Progress], None], started: float) -> None:
     forks, lines = driver.worker.forks, driver.lines
-    effort = Effort({key: forks.macs(key[0]) for key in lines}, len(driver.data), request.exact)
+    effort = Effort({key: forks.macs(key[0]) for key in driver.keys}, len(driver.data), request.exact)
     for cell in driver.run(request.exact):
         effort.note(cell, driver.passes.recalling)
         done = sum(line.cell.done for line in lines.values())

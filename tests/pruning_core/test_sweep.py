@@ -16,7 +16,7 @@ from pruning_core.data import EvalData
 from pruning_core.errors import DataError, PlanError, UnknownName
 from pruning_core.layers import Layer, tensor_at
 from pruning_core.model import Model
-from pruning_core.sensitivity import Cell, Progress, Replay, Request, passes, sweep, worker
+from pruning_core.sensitivity import Cell, Progress, Replay, Request, forks, passes, sweep, worker
 from pruning_core.sensitivity.order import PREVIEW
 from pruning_core.sensitivity.tasks import Result, Task
 
@@ -263,3 +263,37 @@ def test_data_of_another_shape_is_refused(small: Model) -> None:
     data = examples()
     with pytest.raises(DataError, match="the model takes"):
         sweep(small, replace(data, inputs=data.inputs[:, :, :5]))
+
+
+def test_levels_that_remove_the_same_are_measured_once(small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[tuple[str, float]] = []
+    fork = forks.WeightForks.fork
+    monkeypatch.setattr(
+        forks.WeightForks, "fork", lambda self, frontier, *key: measured.append(key) or fork(self, frontier, *key)
+    )
+    request = Request("row", levels=(0.2, 0.25, 0.3, 0.5), layers=("conv",), exact=True)  # conv has 4 rows
+    seen, result = record(small, examples(), request=request)
+    assert {level for _, level in measured} == {0.2, 0.5}
+    assert [(cell.sparsity, cell.measured_sparsity) for cell in result.cells] == [
+        (0.2, 0.25), (0.25, 0.25), (0.3, 0.25), (0.5, 0.5)
+    ]  # fmt: skip
+    assert len({counts(cell) for cell in result.cells[:3]}) == 1
+    assert (result.exact, seen[-1].share, seen[-1].cells_done) == (True, 1.0, 4)
+
+
+def test_an_adaptive_sweep_stops_early_and_keeps_inside_its_margins(small: Model) -> None:
+    model, data = pc.load_model("lenet_300_100"), pc.load_data("mnist").validation
+    exact, adaptive = (
+        sweep(model, data, Request(levels=(0.3, 0.6, 0.9), exact=is_exact)) for is_exact in (True, False)
+    )
+    assert not adaptive.exact
+    assert sum(cell.tally.n for cell in adaptive.cells) < 0.5 * sum(cell.tally.n for cell in exact.cells)
+    for found, whole in zip(adaptive.cells, exact.cells, strict=True):
+        assert found.done
+        assert abs(found.drop - whole.drop) <= max(0.005, 0.1 * abs(whole.drop)), (found.layer, found.sparsity)
+
+
+def test_activations_are_swept(small: Model) -> None:
+    result = sweep(small, examples(), Request(target="activations", levels=(0.5,), exact=True))
+    assert [(cell.layer, cell.state) for cell in result.cells] == [("conv", "exact")]
+    assert "fc" in result.skipped

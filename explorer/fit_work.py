@@ -67,11 +67,11 @@ def _curves(model: str, data: str | None, requests: tuple[Request, ...]) -> list
 
 
 def known(model: str, data: str | None, request: Request) -> Sweep | None:
-    """Return the cells of the layers of a request that have enough examples."""
+    """Return the cells of the layers of a request that are known on enough examples."""
     found, names = work.curves(model, data, request), request.layers or ()
     if found is None:
         return None
-    enough = [cell for cell in found.cells if cell.layer in names and cell.tally.n >= (request.samples or 0)]
+    enough = [c for c in found.cells if c.layer in names and work.examples_behind(c) >= (request.samples or 0)]
     return replace(found, cells=tuple(enough))
 
 

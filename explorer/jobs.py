@@ -87,6 +87,10 @@ class Job:
         """Whether it was asked to stop, or the program ends."""
         return self._cancel.is_set() or not main_thread().is_alive()
 
+    def wait(self, seconds: float | None = None) -> None:
+        """Return when it has ended; raises TimeoutError when that takes longer than `seconds`."""
+        self._future.result(seconds)
+
     def run(
         self,
         function: Callable[..., Any],
@@ -189,7 +193,7 @@ def start(key: Hashable, title: str, work: Callable[[Job], Any], *, lane: str = 
     with _lock:
         for job in _jobs.values():
             if job.key == key and job.live:
-                job.sessions.add(session)
+                job.sessions = job.sessions | {session}  # read by others meanwhile
                 return job
         job = Job(key, title, lane, {session}, _work=work)
         _jobs[job.id] = job
@@ -218,7 +222,7 @@ def newest_of(wanted: Callable[[Hashable], bool]) -> Job | None:
 
 def is_timing() -> bool:
     """Whether work runs that is timed, so that pages should leave the processor to it."""
-    return any(job.lane == ALONE and job.state == "running" for job in list(_jobs.values()))
+    return _turns.is_timing()
 
 
 def warm() -> None:

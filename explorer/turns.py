@@ -47,9 +47,10 @@ class Turns:
             self.deal()
 
     def leave(self, job: Turn) -> None:
-        """`job` runs no longer."""
+        """`job` runs no longer; one that was stopped between two turns did not."""
         with self._lock:
-            self._running.remove(job)
+            if job in self._running:
+                self._running.remove(job)
             self.deal()
 
     def withdraw(self, job: Turn) -> bool:
@@ -60,6 +61,11 @@ class Turns:
                 self._waiting.remove(job)
                 self.deal()
             return waited
+
+    def is_timing(self) -> bool:
+        """Whether work runs that is timed."""
+        with self._lock:
+            return any(job.lane == ALONE for job in self._running)
 
     def deal(self) -> None:
         """Begin what may begin; hold sweeps while other work runs or is about to."""

@@ -83,6 +83,11 @@ def _keep(key: Hashable, about: Sweep, cells: tuple[Cell, ...]) -> None:
             _curves.pop(next(iter(_curves)))
 
 
+def examples_behind(cell: Cell) -> int:
+    """Return on how many examples a cell is known: all of its sweep where it is settled, else those measured."""
+    return max(cell.tally.n, sum(cell.sizes) if cell.done else 0)
+
+
 def last_sweep(model: str, data: str | None) -> Job | None:
     """Return the newest sweep of this model and data, live or finished."""
     wanted = ("sweep", model, data)

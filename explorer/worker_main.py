@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from importlib import import_module
 from queue import SimpleQueue
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from time import perf_counter, sleep
 from typing import Any
 
@@ -33,6 +33,10 @@ def main() -> None:
     Worker(orders, answers).work(_loaded)
 
 
+class Stopped(Exception):
+    """A task was stopped while its model was loaded."""
+
+
 class Worker:
     """The task that runs now, what was asked of it, and the way back."""
 
@@ -41,6 +45,7 @@ class Worker:
         self._outbox = _Outbox(answers)
         self._changed = Condition()
         self._number = 0  # of the task that was ordered last
+        self._current = 0  # of the task that runs
         self._stop = False
         self._hold = 0  # number of the hold for which it is to stand, 0 for none
         self.paused_seconds = 0.0
@@ -70,32 +75,52 @@ class Worker:
 
     def work(self, load: Callable[[], tuple[Any, Any]]) -> None:
         """Carry out one task after the other; `load` returns what finds references, and the store."""
-        self.reference, self.store = load()
+        self._find, self.store = load()
         while True:
-            number, content = self._orders.get()
+            self._current, content = self._orders.get()
             self.paused_seconds = 0.0
-            self._outbox.put(*self._answer(number, content))
+            if not self._is_unwanted():
+                self._tell("busy", True)
+                self._tell(*self._answer(content))
 
-    def _answer(self, number: int, content: bytes) -> tuple[str, int, Any]:
+    def _tell(self, kind: str, content: Any) -> None:
+        self._outbox.put(kind, self._current, content)
+
+    def _is_unwanted(self) -> bool:
+        """Whether to stop: that was said, or another task was ordered since."""
+        return self._stop or self._current != self._number
+
+    def _answer(self, content: bytes) -> tuple[str, Any]:
         try:
             module, name, arguments = pickle.loads(content)
-            return "done", number, pickle.dumps(getattr(import_module(module), name)(self, *arguments))
+            return "done", pickle.dumps(getattr(import_module(module), name)(self, *arguments))
+        except Stopped:
+            return "cancelled", ""
         except Exception as error:
-            return _how_it_failed(error), number, str(error)
+            return _how_it_failed(error), str(error)
+
+    def reference(self, subject: Any) -> Any:
+        """Return the loaded model and data. Loading ends by itself, so the server need not wait for its end to stop."""
+        self._tell("busy", False)
+        found = self._find(subject)
+        self._tell("busy", True)
+        if self.cancelled():
+            raise Stopped
+        return found
 
     def cancelled(self) -> bool:
         """Whether to stop; waits here while other work goes first."""
         with self._changed:
-            while (hold := self._hold) and not self._stop:
+            while (hold := self._hold) and not self._is_unwanted():
                 since = perf_counter()
-                self._outbox.put("stands", self._number, hold)
-                self._changed.wait_for(lambda hold=hold: self._stop or self._hold != hold)  # type: ignore[misc]
+                self._tell("stands", hold)
+                self._changed.wait_for(lambda hold=hold: self._is_unwanted() or self._hold != hold)  # type: ignore[misc]
                 self.paused_seconds += perf_counter() - since
-            return self._stop
+            return self._is_unwanted()
 
     def note(self, progress: Any) -> None:
         """Tell how far the task is."""
-        self._outbox.put("progress", self._number, pickle.dumps(progress))
+        self._outbox.note(self._current, pickle.dumps(progress))
 
 
 def _how_it_failed(error: Exception) -> str:
@@ -122,36 +147,39 @@ def _loaded() -> tuple[Any, Any]:
 
 
 class _Outbox:
-    """Answers in order; progress in batches, since cells come faster than pages are drawn."""
+    """Answers in order: those that decide go out at once, progress in batches, since cells come faster than pages."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
+        self._writing = Lock()
         self._changed = Condition()
-        self._waiting: list[tuple[str, int, Any]] = []
-        Thread(target=self._send, daemon=True).start()
+        self._notes: list[bytes] = []
+        self._number = 0
+        Thread(target=self._send_notes, daemon=True).start()
 
     def put(self, kind: str, number: int, content: Any) -> None:
-        """Let an answer go out."""
+        """Send an answer, after the notes before it."""
+        with self._writing:
+            self._flush()
+            pipes.write(self._pipe, (kind, number, content))
+
+    def note(self, number: int, content: bytes) -> None:
+        """Let progress go out with the next batch."""
         with self._changed:
-            self._waiting.append((kind, number, content))
+            self._number = number
+            self._notes.append(content)
             self._changed.notify()
 
-    def _send(self) -> None:
+    def _send_notes(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                taken, self._waiting = self._waiting, []
-            batch: list[Any] = []
-            for kind, number, content in taken:
-                if kind == "progress":
-                    batch.append(content)
-                    continue
-                self._flush(number, batch)
-                pipes.write(self._pipe, (kind, number, content))
-            self._flush(number, batch)
+                self._changed.wait_for(lambda: self._notes)
+            with self._writing:
+                self._flush()
             sleep(MESSAGE_SECONDS)
 
-    def _flush(self, number: int, batch: list[Any]) -> None:
+    def _flush(self) -> None:
+        with self._changed:
+            batch, self._notes = self._notes, []
         if batch:
-            pipes.write(self._pipe, ("progress", number, batch[:]))
-            batch.clear()
+            pipes.write(self._pipe, ("progress", self._number, batch))

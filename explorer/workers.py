@@ -20,7 +20,9 @@ from pruning_core import PruningError
 from pruning_core.errors import Cancelled
 
 STOP_SECONDS = 1.5  # from the wish to stop to the kill
+BEGIN_SECONDS = 60.0  # from the order to its beginning, where an earlier task still loads something
 POLL_SECONDS = 0.05
+STOPPED = "the work was stopped"
 RETRIES = 3  # of a task whose worker died
 PROGRAM = "import sys; sys.path[:] = {path!r}; from explorer.worker_main import main; main()"
 
@@ -30,7 +32,11 @@ class Defect(Exception):
 
 
 class Died(PruningError):
-    """A worker process ended in the middle of a task."""
+    """A worker process ended before its task did."""
+
+    def __init__(self, sentence: str, begun: bool) -> None:
+        super().__init__(sentence)
+        self.begun = begun  # if not, no harm was done
 
 
 class Control(Protocol):
@@ -49,8 +55,11 @@ class Control(Protocol):
 
 @dataclass
 class _Steering:
-    """What was told of a running task, and when."""
+    """What was told of a running task, and what it told."""
 
+    begun: bool = False
+    busy: bool = False  # it computes; while it loads, or before it has begun, it may be left to itself
+    ordered: float = field(default_factory=monotonic)
     stop_at: float | None = None
     hold: int = 0
 
@@ -95,44 +104,56 @@ class Worker:
     ) -> Any:
         """Return what `function(task, *arguments)` returns in the process; `note` is given its progress in batches."""
         packed = _packed(function, arguments)
+        if control.cancelled():
+            raise Cancelled(STOPPED)
         self._number += 1
         self._tell("run", packed)
+        steering = _Steering()
         try:
-            kind, content = self._follow(control, note)
+            kind, content = self._follow(control, steering, note)
         except BaseException:
             self.kill()  # nobody follows the task any more
             raise
-        if kind == "ended":
-            raise Cancelled("the worker was stopped") if control.cancelled() else Died(_how_it_ended(content))
+        if kind == "ended" and not control.cancelled():
+            raise Died(_how_it_ended(content), steering.begun)
         return _outcome(kind, content)
 
-    def _follow(self, control: Control, note: Callable[[Sequence[Any]], None]) -> tuple[str, Any]:
+    def _follow(self, control: Control, steering: _Steering, note: Callable[[Sequence[Any]], None]) -> tuple[str, Any]:
         """Take answers and pass on wishes until the task has ended; return how."""
-        steering = _Steering()
         while True:
             try:
-                kind, _, content = self._answers.get(timeout=POLL_SECONDS)
+                kind, number, content = self._answers.get(timeout=POLL_SECONDS)
             except Empty:
-                kind, content = "", None
+                kind, number, content = "", self._number, None
+            if number != self._number and kind != "ended":
+                continue  # of a task that was left to itself
             if kind == "progress":
                 note([pickle.loads(each) for each in content])
             elif kind == "stands":
                 control.stand(content)
+            elif kind == "busy":
+                steering.begun, steering.busy = True, content
             elif kind:
                 return kind, content
-            self._steer(control, steering)
+            if not self._steer(control, steering):
+                return "cancelled", STOPPED
 
-    def _steer(self, control: Control, steering: _Steering) -> None:
-        """Pass on what is wished; a task that was to stop and did not is killed with its process."""
+    def _steer(self, control: Control, steering: _Steering) -> bool:
+        """Pass on what is wished. A task that does not stop is killed with its process; one that only loads is left
+        to it, since what it loads serves the next one. Return whether it is to be followed on."""
         if control.cancelled():
             if steering.stop_at is None:
                 steering.stop_at = monotonic() + STOP_SECONDS
                 self._tell("cancel")
             elif monotonic() > steering.stop_at:
                 self.kill()
-        elif steering.hold != (hold := control.held):
+            return steering.busy
+        if not steering.begun and monotonic() > steering.ordered + BEGIN_SECONDS:
+            self.kill()
+        if steering.hold != (hold := control.held):
             steering.hold = hold
             self._tell("hold", hold)
+        return True
 
     def _tell(self, kind: str, content: Any = None) -> None:
         assert self.process.stdin is not None
@@ -155,8 +176,8 @@ def _packed(function: Callable[..., Any], arguments: Sequence[Any]) -> bytes:
 def _outcome(kind: str, content: Any) -> Any:
     if kind == "done":
         return pickle.loads(content)
-    if kind == "cancelled":
-        raise Cancelled(content)
+    if kind in ("cancelled", "ended"):
+        raise Cancelled(STOPPED)
     if kind == "refused":
         raise PruningError(content)
     raise Defect
@@ -185,17 +206,18 @@ class Pool:
         note: Callable[[Sequence[Any]], None],
         resumable: bool = False,
     ) -> Any:
-        """Run a task in a worker; a resumable one whose worker dies is begun anew, up to three times."""
-        for retries_left in range(RETRIES if resumable else 0, -1, -1):
+        """Run a task in a worker; where that dies, a resumable task is begun anew, up to three times."""
+        deaths = 0
+        while True:
             worker = self._take()
             try:
                 return worker.run(control, function, arguments, note)
-            except Died:
-                if not retries_left:
+            except Died as died:
+                deaths += 1
+                if deaths > RETRIES or (died.begun and not resumable):
                     raise
             finally:
                 self._give_back(worker)
-        raise AssertionError
 
     def warm(self) -> None:
         """Start a worker if there is none, so that the first task need not wait for torch to load."""

@@ -11,8 +11,21 @@ from explorer import worker_main
 
 def light() -> None:
     """Work as a worker does, without torch."""
-    worker_main._loaded = lambda: (None, None)  # type: ignore[assignment]
+    worker_main._loaded = lambda: (slow, None)  # type: ignore[assignment]
     worker_main.main()
+
+
+def slow(seconds: float) -> float:
+    """Take the place of what loads models."""
+    time.sleep(seconds)
+    return seconds
+
+
+def loading(task: Any, seconds: float, log: Path) -> None:
+    """Load something, then compute."""
+    task.note("begun")
+    task.reference(seconds)
+    log.write_text("loaded and went on")
 
 
 def process(_: Any) -> int:

@@ -120,8 +120,7 @@ def test_a_defect_becomes_a_sentence_and_goes_to_the_log(capsys: pytest.CaptureF
     job = finished(jobs.start("x", "", lambda _: 1 / 0))
     assert job.state == "failed"
     assert job.error == "a defect stopped this job; the server's log has the details"
-    assert job._future is not None
-    job._future.result(SECONDS)  # the log is written after the state
+    job.wait(SECONDS)  # the log is written after the state
     assert "ZeroDivisionError" in capsys.readouterr().err
     assert finished(jobs.start("y", "", lambda _: "ran")).result == "ran"
 

@@ -170,6 +170,43 @@ def test_a_task_that_ignores_the_wish_is_killed_within_two_seconds_and_its_proce
     assert run(pool, child_tasks.process) != before.pid
 
 
+def test_a_task_that_is_stopped_while_it_loads_ends_at_once_and_what_it_loads_is_kept(
+    pool: Pool, tmp_path: Path
+) -> None:
+    task = Beside(pool, child_tasks.loading, 0.5, tmp_path / "log")
+    task.wishes.stop.set()
+    started = time.monotonic()
+    assert isinstance(task.end(), Cancelled)
+    assert time.monotonic() - started < 0.3
+    assert run(pool, child_tasks.process) == pool._all[0].process.pid, "the next task waits for the same process"
+    assert not (tmp_path / "log").exists()
+    assert len(pool._all) == 1
+
+
+def test_a_task_that_is_stopped_before_it_begins_never_runs(pool: Pool, tmp_path: Path) -> None:
+    first = Beside(pool, child_tasks.loading, 0.5, tmp_path / "first")
+    first.wishes.stop.set()
+    first.end()
+    wishes = Wishes()
+    wishes.stop.set()
+    with pytest.raises(Cancelled):
+        pool.run(wishes, child_tasks.dying, (tmp_path / "second", 0), lambda _: None)
+    assert run(pool, child_tasks.chatty, 1) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_task_behind_one_that_loads_for_ever_is_begun_in_another_process(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "BEGIN_SECONDS", 0.5)
+    first = Beside(pool, child_tasks.loading, 3600.0, tmp_path / "first")
+    first.wishes.stop.set()
+    first.end()
+    before = pool._all[0].process
+    assert run(pool, child_tasks.process) != before.pid
+    assert before.wait(SECONDS) == -signal.SIGKILL
+
+
 def test_a_task_stands_and_goes_on_and_the_time_it_stood_is_known(pool: Pool) -> None:
     task = Beside(pool, child_tasks.counted, 40, 0.01)
     task.wishes.held = 1

@@ -29,12 +29,25 @@ def changes_for(
 ) -> Change:
     """Return all that a plan does; with `update` also the new values that criteria such as sparsegpt give."""
     ranking = (ranking or Ranking(model, data)).under(plan)
+    return joined(changes_by_row(model, plan, ranking, update=update).values(), ranking)
+
+
+def changes_by_row(model: Model, plan: Plan, ranking: Ranking, *, update: bool = True) -> dict[str, Change]:
+    """Return what each row of a plan does by itself, by the first of its layers; `ranking` is under the plan.
+
+    Rows that share the budget of scope "model" lose here what they lose in the whole plan.
+    """
     wishes = _rows(model, plan, ranking)
     if not update:
         wishes = {name: wish.model_copy(update={"update_weights": False}) for name, wish in wishes.items()}
     shared = competing(wishes, ranking) if plan.scope == "model" else {}
-    parts = [ranking.change(name, wish) for name, wish in wishes.items() if name not in shared]
-    parts += compete(shared, ranking)
+    alone = {name: ranking.change(name, wish) for name, wish in wishes.items() if name not in shared}
+    return alone | dict(zip(shared, compete(shared, ranking), strict=True))
+
+
+def joined(changes: Iterable[Change], ranking: Ranking) -> Change:
+    """Return what several rows do together."""
+    model, parts = ranking.model, list(changes)
     masks = together([part.masks for part in parts])
     layers = [layer.name for layer in model.graph.layers if layer.name in masks]
     removed = frozenset[int]().union(*(part.removed for part in parts))

@@ -63,30 +63,31 @@ class Reference:
     @cached_property
     def chunks(self) -> tuple[NDArray[np.int64], ...]:
         """Example numbers of the validation split, in a fixed random order, cut into chunks."""
-        order = torch.randperm(len(self._validation), generator=torch.Generator().manual_seed(0)).numpy()
+        order = torch.randperm(len(self.validation), generator=torch.Generator().manual_seed(0)).numpy()
         cuts = range(CHUNKS[0], len(order), CHUNKS[1])
         return tuple(order[a:b] for a, b in zip((0, *cuts), (*cuts, len(order)), strict=True))
 
     @property
     def n_examples(self) -> int:
         """Examples that a plan is measured on."""
-        return len(self._validation) if self.dataset else 0
+        return len(self.validation) if self.dataset else 0
 
     @property
-    def _validation(self) -> EvalData:
+    def validation(self) -> EvalData:
+        """The examples that plans are measured on, or a refusal."""
         if self.dataset is None:
             raise DataError("without data there is no accuracy; add data")
         return self.dataset.validation
 
     def start(self, chunk: int, replay: Replay | None = None) -> Frontier:
         """Return the frontier of `replay` (that without options) before the first node for one chunk of examples."""
-        return (replay or self.replay).start(self._validation.batch(self.chunks[chunk]))
+        return (replay or self.replay).start(self.validation.batch(self.chunks[chunk]))
 
     def answers(self, chunk: int) -> Answers:
         """Return what the dense model answers on one chunk, computed once."""
         with self._lock, torch.inference_mode():
             if chunk not in self._answers:
-                data, indices = self._validation, self.chunks[chunk]
+                data, indices = self.validation, self.chunks[chunk]
                 frontier, started = self.start(chunk), perf_counter()
                 logits = self.replay.outputs(frontier)
                 self._seconds_per_example = (perf_counter() - started) / len(indices)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pruning_core.sensitivity.cells import Cell
 from pruning_core.sensitivity.estimates import TOLERANCE, Figure, agreement_of, kl_of, tolerance_of
 
-LOST = 0.03  # a drop that two examples of a preview make: such a level must run sooner or later
+LOST, DIVERGED = 0.03, 0.03  # drop and divergence (nats) in a preview above which a level must run sooner or later
 CHANGED = 4 * TOLERANCE  # share of changed answers; half of them would have to cancel less than chance lets them
 DENSE = Figure(0.0, 0.0, 0.0, 0.0)  # level 0
 
@@ -18,11 +18,12 @@ DENSE = Figure(0.0, 0.0, 0.0, 0.0)  # level 0
 def anchors(cells: Sequence[Cell]) -> set[float]:
     """Return the levels to run next, of the cells of one layer that are still open.
 
-    All levels that surely lose, and the highest of the others: if that settles near 0, all below are bracketed.
+    All levels that surely change much, and the highest of the others: if that settles near 0, all below are
+    bracketed. Each further round walks the dense model again, so those that must run anyway come at once.
     """
-    lost = {cell.sparsity for cell in cells if cell.drop <= -LOST}
-    others = [cell.sparsity for cell in cells if cell.sparsity not in lost]
-    return lost | ({max(others)} if others else set())
+    surely = {cell.sparsity for cell in cells if cell.drop <= -LOST or _kl(cell) > DIVERGED}
+    others = [cell.sparsity for cell in cells if cell.sparsity not in surely]
+    return surely | ({max(others)} if others else set())
 
 
 def brackets(cells: Sequence[Cell]) -> dict[float, Figure]:
@@ -58,8 +59,12 @@ def _between(lower: Cell | None, cell: Cell, upper: Cell) -> Figure | None:
 
 def _part(lower: Cell | None, cell: Cell, upper: Cell) -> float:
     """Return how far `cell` has come from its lower to its upper neighbour, 0 to 1."""
-    start, kl, end = (kl_of(c.strata, c.all_sizes).value if c else 0.0 for c in (lower, cell, upper))
+    start, end = _kl(lower) if lower else 0.0, _kl(upper)
     if end > start:
-        return min(max((kl - start) / (end - start), 0.0), 1.0)
+        return min(max((_kl(cell) - start) / (end - start), 0.0), 1.0)
     level = lower.sparsity if lower else 0.0
     return (cell.sparsity - level) / (upper.sparsity - level)
+
+
+def _kl(cell: Cell) -> float:
+    return kl_of(cell.strata, cell.all_sizes).value

@@ -12,9 +12,9 @@ N = 10_000
 def cell(
     level: float, lost: int = 0, n: int = N, state: State = "settled", kl: float | None = None, same: int | None = None
 ) -> Cell:
-    """A cell that lost that many of its n examples; `same` answers as before; the mean KL is the level by default."""
+    """A cell that lost that many of its n examples; `same` answers as before; its mean KL is level / 100 by default."""
     agreeing = n - lost if same is None else same
-    total = n * (level if kl is None else kl)
+    total = n * (level / 100 if kl is None else kl)
     tally = Tally(n, n - lost, 0, lost, agreeing, kl=total, kl_squares=total * total / n, labelled=True)
     return Cell("fc", level, level, (tally,), (N,), state)
 
@@ -28,6 +28,14 @@ def test_what_surely_loses_runs_and_the_highest_of_the_rest() -> None:
     assert anchors([preview(0.1), preview(0.5)]) == {0.5}
     assert anchors([preview(0.9, 9)]) == {0.9}
     assert anchors([]) == set()
+
+
+def test_what_diverged_runs_at_once_even_if_no_answer_changed() -> None:
+    assert anchors([preview(0.1), preview(0.5, kl=0.03), preview(0.7, kl=0.031), preview(0.9, kl=1.0)]) == {
+        0.5,
+        0.7,
+        0.9,
+    }
 
 
 def test_all_levels_below_one_that_lost_nearly_nothing_are_bracketed() -> None:

@@ -88,28 +88,22 @@ class _Sample:
     """Strata with two samples or more; one that has fewer goes together with the next, the last with the one before."""
 
     def __init__(self, strata: Sequence[Tally], sizes: Sequence[int]) -> None:
-        groups: list[tuple[Tally, int]] = []
-        tally, size = Tally(), 0
-        for stratum, stratum_size in zip(strata, sizes, strict=True):
-            tally, size = tally + stratum, size + stratum_size
-            if tally.n >= 2 or tally.n == size:
-                groups.append((tally, size))
-                tally, size = Tally(), 0
-        if size and groups:
-            before, size_before = groups.pop()
-            tally, size = before + tally, size_before + size
-        if size:
-            groups.append((tally, size))
-        self.tallies = [tally for tally, _ in groups]
-        self.size, self.labelled = sum(sizes), any(tally.labelled for tally in strata)
-        self.n: Values = np.array([tally.n for tally in self.tallies], dtype=np.float64)
-        self.sizes: Values = np.array([size for _, size in groups], dtype=np.float64)
-        if not self.n.sum():
+        self.tallies, self.size = strata, sum(sizes)
+        self.labelled = any(tally.labelled for tally in strata)
+        counts = [tally.n for tally in strata]
+        if not any(counts):
             raise ValueError("no example is measured yet")
+        self._starts = _starts(counts, sizes)
+        self.n = self._joined(counts)
+        self.sizes = self._joined(sizes)
+
+    def _joined(self, values: Sequence[float]) -> Values:
+        """Return the sums of the strata that go together."""
+        return np.add.reduceat(np.array(values, dtype=np.float64), self._starts)
 
     def means(self, column: str) -> Values:
         """Return the mean (strata,) of one sum of the tallies."""
-        return np.array([getattr(tally, column) for tally in self.tallies]) / self.n
+        return self._joined([getattr(tally, column) for tally in self.tallies]) / self.n
 
     def total(self, means: Values) -> float:
         """Return the sum over all N examples, from the means (strata,)."""
@@ -131,6 +125,17 @@ class _Sample:
         variance = QUANTILE**2 * float(left @ (self.n * self.unbiased(variances)))
         beyond = max(float(one.max()) - 1 / self.size**2, 0.0)  # each of all N weighs 1 / N
         return sqrt(variance + unseen**2 * float(left.max())), sqrt(variance + unseen**2 * beyond)
+
+
+def _starts(counts: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    """Return the first of each run of strata that go together: two samples or more, or all there are."""
+    starts, start, n, size = list[int](), 0, 0, 0
+    for i, (count, all_of_it) in enumerate(zip(counts, sizes, strict=True)):
+        n, size = n + count, size + all_of_it
+        if n >= 2 or 0 < n == size:
+            starts.append(start)
+            start, n, size = i + 1, 0, 0
+    return starts or [0]  # what is left over belongs to the last run
 
 
 def _share(sample: _Sample, column: str) -> Figure:

@@ -154,3 +154,7 @@ def test_a_drop_holds_its_value_and_mirrors(sample: tuple[list[Tally], list[int]
     agreement = agreement_of(strata, sizes)
     assert 0 <= agreement.low <= agreement.value <= agreement.high <= 1
     assert agreement.value - 1 <= figure.value + 1e-12
+
+
+def test_an_empty_stratum_changes_nothing() -> None:
+    assert drop_of([counted(0), counted(10, 0, 2), counted(0)], [0, 100, 0]) == drop_of([counted(10, 0, 2)], [100])

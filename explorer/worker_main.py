@@ -16,7 +16,7 @@ from threading import Condition, Lock, Thread
 from time import perf_counter, sleep
 from typing import Any
 
-from explorer import pipes
+from explorer import messages
 
 NICENESS = 5  # pages go first
 KEPT = 3  # models with their data
@@ -55,7 +55,7 @@ class Worker:
         """Take orders; without a server nothing is left to do, whatever the main thread is at."""
         try:
             while True:
-                kind, number, content = pipes.read(pipe)
+                kind, number, content = messages.read(pipe)
                 with self._changed:
                     self._obey(kind, number, content)
                     self._changed.notify_all()
@@ -161,7 +161,7 @@ class _Outbox:
         """Send an answer, after the notes before it."""
         with self._writing:
             self._flush()
-            pipes.write(self._pipe, (kind, number, content))
+            messages.write(self._pipe, (kind, number, content))
 
     def note(self, number: int, content: bytes) -> None:
         """Let progress go out with the next batch."""
@@ -182,4 +182,4 @@ class _Outbox:
         with self._changed:
             batch, self._notes = self._notes, []
         if batch:
-            pipes.write(self._pipe, ("progress", self._number, batch))
+            messages.write(self._pipe, ("progress", self._number, batch))

@@ -15,7 +15,7 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import Any, Protocol
 
-from explorer import pipes
+from explorer import messages
 from pruning_core import PruningError
 from pruning_core.errors import Cancelled
 
@@ -82,7 +82,7 @@ class Worker:
         assert self.process.stdout is not None
         with suppress(EOFError, OSError):
             while True:
-                self._answers.put(pipes.read(self.process.stdout.fileno()))
+                self._answers.put(messages.read(self.process.stdout.fileno()))
         self.process.stdout.close()
         self.kill()  # where it only closed its pipe
         self._answers.put(("ended", self._number, self.process.wait()))
@@ -158,7 +158,7 @@ class Worker:
     def _tell(self, kind: str, content: Any = None) -> None:
         assert self.process.stdin is not None
         with self._writing, suppress(OSError, ValueError):  # it ended; its answer says so
-            pipes.write(self.process.stdin.fileno(), (kind, self._number, content))
+            messages.write(self.process.stdin.fileno(), (kind, self._number, content))
 
 
 def _packed(function: Callable[..., Any], arguments: Sequence[Any]) -> bytes:

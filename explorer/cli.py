@@ -85,11 +85,12 @@ def run(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Sweeps that run at a time, a process each.")] = 1,
 ) -> None:
     """Start the app (the command when none is named)."""
     from explorer.commands import start
 
-    start.run(model, data, host, port, open_browser=not no_browser)
+    start.run(model, data, host, port, open_browser=not no_browser, workers=workers)
 
 
 @app.command()

@@ -45,7 +45,7 @@ def serve(
 ) -> None:
     """Run the app until it is stopped."""
     SETTINGS.model, SETTINGS.data = model, data
-    SETTINGS.workers = max(1, workers)
+    SETTINGS.workers = workers
     SETTINGS.local = host in ("127.0.0.1", "::1", "localhost")
     config: dict[str, Any] = theme.CONFIG | {
         "server.address": host,

@@ -6,7 +6,7 @@ from pruning_core.errors import PruningError
 from pruning_core.loaders import find_model, load_data
 
 
-def run(model: str | None, data: str | None, host: str, port: int, open_browser: bool) -> None:
+def run(model: str | None, data: str | None, host: str, port: int, open_browser: bool, workers: int) -> None:
     """Start the server; names and the port are checked first, since a page is no place to learn of a wrong one."""
     if model is not None:
         find_model(model)
@@ -15,7 +15,7 @@ def run(model: str | None, data: str | None, host: str, port: int, open_browser:
     check_free(host, port)
     from explorer.server import serve
 
-    serve(model, data, host=host, port=port, open_browser=open_browser)
+    serve(model, data, host=host, port=port, open_browser=open_browser, workers=workers)
 
 
 def check_free(host: str, port: int) -> None:

@@ -149,17 +149,20 @@ def check_examples(inputs: NDArray[np.generic], targets: NDArray[np.int64] | Non
         raise DataError("the inputs hold NaN or infinite values; finite numbers are needed")
     if targets is None:
         return
-    if targets.ndim not in (1, 2) or targets.shape[1:] in ((0,), (1,)):
-        raise DataError(
-            f"targets have shape {targets.shape}; one class number each is needed, ({len(inputs)},), or one for each "
-            f"position, ({len(inputs)}, positions)"
-        )
+    by_position = targets.ndim == 2 and targets.shape[1] > 1 and targets.dtype.kind in "ui"
+    if targets.ndim != 1 and not by_position:
+        raise DataError(_shape_needed(targets, (len(inputs),)))
     if len(targets) != len(inputs):
         raise DataError(f"{len(inputs)} inputs but {len(targets)} targets")
     if targets.dtype.kind not in "ui":
         raise DataError(f"targets are {targets.dtype}; whole class numbers are needed")
-    if targets.ndim == 2 and len(empty := np.flatnonzero((targets == NO_TARGET).all(1))):
+    if by_position and len(empty := np.flatnonzero((targets == NO_TARGET).all(1))):
         raise DataError(f"example {empty[0]} has no target at any position; leave it out")
+
+
+def _shape_needed(targets: NDArray[np.int64], wanted: tuple[int, ...]) -> str:
+    each = "each" if len(wanted) == 1 else "for each position"
+    return f"targets have shape {targets.shape}; one class number {each} is needed, {wanted}"
 
 
 def _check_tokens(data: EvalData) -> None:
@@ -185,11 +188,7 @@ def check_fits(data: EvalData, graph: ModelGraph) -> None:
         return
     *positions, n_classes = graph.output_shape
     if data.targets.shape[1:] != tuple(positions):
-        wanted = ", ".join(map(str, (len(data), *positions)))
-        raise DataError(
-            f"data '{data.name}' has targets of shape {data.targets.shape}; the model answers {graph.output_shape} for "
-            f"each example, so ({wanted}{'' if positions else ','}) is needed"
-        )
+        raise DataError(_shape_needed(data.targets, (len(data), *positions)))
     wrong = (data.targets < 0) | (data.targets >= n_classes)
     places = np.argwhere(wrong & (data.targets != NO_TARGET) if positions else wrong)
     if len(places):

@@ -18,7 +18,7 @@ from pruning_core.loaders.seam import (
 
 __all__ = ["DATA_LOADERS", "FORMATS", "MODEL_LOADERS", "find_data", "find_model", "load_data", "load_model", "preset"]
 
-FORMATS = ("samples", "npz", "torchvision_zoo")  # in the order in which they are asked; the slowest to import last
+FORMATS = ("samples", "npz", "re_estimated", "torchvision_zoo")  # in the order in which they are asked; slowest last
 
 for _format in FORMATS:
     import_module(f"{__name__}.{_format}")  # registers its members

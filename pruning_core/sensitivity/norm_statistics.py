@@ -16,10 +16,11 @@ from torch import Tensor, fx
 
 from pruning_core.data import Dataset, EvalData, check_fits
 from pruning_core.errors import Cancelled, DataError, ModelError
-from pruning_core.evaluate import predict
+from pruning_core.evaluate import Outcome, predict
 from pruning_core.graph import ModelGraph
-from pruning_core.intervals import Interval, paired_difference, wilson
+from pruning_core.intervals import Interval
 from pruning_core.layers import BATCH_NORM, operator, tensor_at
+from pruning_core.metrics import METRICS, Measurement
 from pruning_core.model import Model
 
 EXAMPLES, BATCH = 2048, 256  # of calibration; Wu and Johnson find 1,000 to 10,000 enough
@@ -73,20 +74,22 @@ def check_norm_statistics(model: Model, dataset: Dataset, cancelled: IsCancelled
         return None
     data, mended = dataset.validation, re_estimated(model, dataset.calibration, cancelled=cancelled)
     check_fits(data, model.graph)
-    own, other = (predict(form.module, data, cancelled=cancelled).argmax(-1) for form in (model, mended))
-    n = len(data)
-    if data.targets is None:
-        n_changed = int((own != other).sum())
-        interval = wilson(n_changed, n)
-        finding = NormFinding(mended, n, None, None, n_changed / n, interval)
-        return finding if interval[0] > 0 and finding.change >= LEAST_CHANGED else None
-    before, after = own == data.labels(), other == data.labels()
-    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
-    interval = paired_difference(gained, lost, n)
-    right = int(before.sum())
-    finding = NormFinding(mended, n, right / n, (right + gained - lost) / n, (gained - lost) / n, interval)
-    beyond_noise = not interval[0] <= 0 <= interval[1]
-    return finding if beyond_noise and abs(finding.change) >= LEAST_CHANGE else None
+    own, other = (predict(form.module, data, cancelled=cancelled) for form in (model, mended))
+    outcome = Outcome(other, None if data.targets is None else data.labels(), own)
+    if outcome.targets is None:
+        low, high, share = _turned(METRICS["agreement"](outcome), 1)
+        finding = NormFinding(mended, outcome.n, None, None, share, (low, high))
+        return finding if low > 0 and share >= LEAST_CHANGED else None
+    low, high, change = _turned(METRICS["accuracy_drop"](outcome), 0)
+    before, after = (METRICS["accuracy"](found).value for found in (outcome.dense, outcome))
+    finding = NormFinding(mended, outcome.n, before, after, change, (low, high))
+    return finding if not low <= 0 <= high and abs(change) >= LEAST_CHANGE else None
+
+
+def _turned(found: Measurement, whole: float) -> tuple[float, float, float]:
+    """Return `whole` minus a measurement: the ends of its interval, and the value."""
+    low, high = found.interval or (found.value, found.value)
+    return whole - high, whole - low, whole - found.value
 
 
 def re_estimated(model: Model, data: EvalData, cancelled: IsCancelled | None = None) -> Model:

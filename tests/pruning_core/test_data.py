@@ -141,7 +141,7 @@ def test_splits() -> None:
         (np.zeros((0, 3)), None, "the data has no examples"),
         (np.float64(3), None, "the data has no examples"),
         (np.zeros((3, 2)), np.zeros((3, 1), int), "targets have shape (3, 1); one class number each is needed"),
-        (np.zeros((3, 2)), np.zeros((3, 4)), "targets are float64; whole class numbers are needed"),
+        (np.zeros((3, 2)), np.zeros((3, 4)), "targets have shape (3, 4); one class number each is needed"),
         (np.zeros((3, 2)), np.zeros((3, 4, 2), int), "targets have shape (3, 4, 2); one class number each is needed"),
         (np.zeros((3, 2)), np.full((3, 4), -100), "example 0 has no target at any position; leave it out"),
         (np.zeros((3, 2)), np.zeros(2, int), "3 inputs but 2 targets"),

@@ -15,9 +15,12 @@ from torch import nn
 from torchvision import models
 
 from pruning_core.data import Preprocessing, check_fits
-from pruning_core.errors import DataError, UnknownName
+from pruning_core.errors import DataError, ModelError, UnknownName
 from pruning_core.loaders import DATA_LOADERS, MODEL_LOADERS, load_data, load_model, preset
+from pruning_core.loaders.re_estimated import spec_of
 from pruning_core.model import Model
+from pruning_core.sensitivity import norm_statistics
+from pruning_core.sensitivity.norm_statistics import re_estimated
 from tests.pruning_core.toys import traced
 
 X, Y = np.arange(48, dtype=np.uint8).reshape(3, 4, 4), np.array([0, 2, 1])
@@ -69,7 +72,7 @@ def test_sample_data_come_in_three_splits_that_share_no_example() -> None:
         ("lenet_300_10", "did you mean 'lenet_300_100'?"),
         ("resnet18", "did you mean 'torchvision:resnet18'?"),
         ("torchvison:resnet18", "did you mean 'torchvision:resnet18'?"),
-        ("xyzzy.onnx", "it can be a sample's name, torchvision:NAME"),
+        ("xyzzy.onnx", "it can be a sample's name, MODEL+norms@DATA, torchvision:NAME"),
     ],
 )
 def test_an_unknown_model_is_refused_with_the_name_that_was_meant(spec: str, meant: str) -> None:
@@ -270,3 +273,32 @@ def test_torchvision_models_can_be_built_again_from_source(name: str) -> None:
 def test_a_misspelt_torchvision_model_is_refused() -> None:
     with pytest.raises(UnknownName, match=r"torchvision has no model 'resnet81'; did you mean 'resnet18'\?"):
         load_model("torchvision:resnet81")
+
+
+def test_a_model_is_loaded_with_the_batch_norm_statistics_of_some_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(norm_statistics, "EXAMPLES", 256)
+    model = load_model("resnet_fashion")
+    spec = spec_of("resnet_fashion", "fashion_mnist")
+    found = load_model(spec)
+    again = re_estimated(model, load_data("fashion_mnist", model=model).calibration)
+    assert (spec, found.name) == ("resnet_fashion+norms@fashion_mnist", spec)
+    assert found.sha256 == again.sha256 != model.sha256  # the name says it all
+    assert found.title.endswith("batch norms re-estimated")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("resnet_fasion+norms@fashion_mnist", "did you mean 'resnet_fashion'"),
+        ("resnet_fashion+norms@fashion_mnst", "did you mean 'fashion_mnist'"),
+        ("resnet_fashion+norms@", "it is written MODEL[+]norms@DATA"),
+    ],
+)
+def test_statistics_of_unknown_data_are_refused(spec: str, message: str) -> None:
+    with pytest.raises(UnknownName, match=message):
+        load_model(spec)
+
+
+def test_a_model_without_batch_norms_has_no_statistics_to_estimate() -> None:
+    with pytest.raises(ModelError, match="'lenet_300_100' has no batch norm"):
+        load_model("lenet_300_100+norms@mnist")

@@ -13,6 +13,7 @@ import pruning_core as pc
 from pruning_core.data import Dataset, EvalData
 from pruning_core.errors import Cancelled, DataError, ModelError
 from pruning_core.evaluate import predict
+from pruning_core.intervals import paired_difference
 from pruning_core.layers import tensor_at
 from pruning_core.model import Model, state_hash
 from pruning_core.sensitivity import norm_statistics
@@ -152,6 +153,30 @@ def test_without_labels_it_is_said_how_many_answers_change(sample: tuple[Model, 
     assert (found.before, found.after, found.improves) == (None, None, False)
     assert found.change > 0.5
     assert "without labels nobody knows which are right" in found.sentence
+
+
+class Repeats(nn.Module):
+    """Answers each word of a text with itself, behind a batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.norm = nn.Embedding(4, 4), nn.BatchNorm1d(4, affine=False)
+        self.words.weight.data = torch.eye(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.norm(self.words(x).transpose(1, 2)).transpose(1, 2)
+        return found
+
+
+def test_models_that_answer_at_each_position_are_judged_by_example() -> None:
+    words = np.random.default_rng(0).integers(0, 4, size=(100, 5))
+    model = Model("repeats", Repeats(), (torch.zeros(2, 5, dtype=torch.long),))
+    model.module.norm.running_mean[0] = 9.0  # word 0 is never the answer
+    data = Dataset("text", "Text", {"all": EvalData("text", "all", words, words, tokens=True)})
+    found = check_norm_statistics(model, data)
+    assert (found.n, found.after) == (100, 1)
+    assert found.before == pytest.approx(float((words != 0).mean()))
+    assert found.interval == pytest.approx(paired_difference(100 * found.change, 0, 100))
 
 
 @pytest.mark.parametrize(

@@ -200,8 +200,8 @@ def test_gradients_are_refused_in_a_sentence(model: Model) -> None:
 def test_targets_that_do_not_fit_are_refused(model: Model) -> None:
     words = text().inputs
     for targets, message in (
-        (np.zeros(N, int), r"targets of shape \(150,\); the model answers \(5, 7\) for each example, so \(150, 5\)"),
-        (np.zeros((N, 4), int), r"targets of shape \(150, 4\); .* so \(150, 5\) is needed"),
+        (np.zeros(N, int), r"targets have shape \(150,\); one class number for each position is needed, \(150, 5\)"),
+        (np.zeros((N, 4), int), r"targets have shape \(150, 4\); one class number for each position .* \(150, 5\)"),
         (np.full((N, LENGTH), WORDS), "target 7 of example 0 is outside 0 to 6"),
     ):
         with pytest.raises(DataError, match=message):

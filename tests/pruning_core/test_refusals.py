@@ -246,7 +246,7 @@ def attempt(case: Case, way: str, folder: Path) -> None:
     dataset = pc.load_data(str(case.data(folder)), model=model)
     if way == "workbench":
         pc.Workbench(model, dataset, case.plan)
-    elif way == "measure" or "is outside" in case.sentence:
+    elif way == "measure" or "is outside" in case.sentence or np.ndim(case.y) == 2:
         pc.measure(model, dataset.test, case.plan)
     elif way == "export":
         pc.export(model, case.plan, folder / "out", dataset.test)

@@ -67,17 +67,16 @@ def margins(logits: Tensor, targets: Tensor | None) -> NDArray[np.float64]:
     With targets: from right to wrong or from wrong to right. Without: from the first class to the second. A single
     class has no other answer: 0. Of outputs (N, positions, classes) it is the mean over the positions.
     """
-    scores = logits.detach().cpu().double()
-    targets = None if targets is None else targets.cpu()
-    if scores.shape[-1] < 2:
-        return np.zeros(len(scores))
-    if targets is None:
-        top = scores.topk(2, dim=-1).values
-        found = top[..., 0] - top[..., 1]
-    else:
-        wanted = targets.clamp(min=0)[..., None]
-        others = scores.scatter(-1, wanted, -torch.inf).amax(-1)
-        found = (scores.gather(-1, wanted)[..., 0] - others).abs()
+    outputs, targets = logits.detach().cpu(), None if targets is None else targets.cpu()
+    if outputs.shape[-1] < 2:
+        return np.zeros(len(outputs))
+    values, classes = outputs.topk(2, dim=-1)
+    first, second = values.double().unbind(-1)
+    found = first - second
+    if targets is not None:
+        wanted = targets.clamp(min=0)
+        own = outputs.gather(-1, wanted[..., None])[..., 0].double()
+        found = (own - torch.where(classes[..., 0] == wanted, second, first)).abs()  # to the best of the wrong answers
     margins: NDArray[np.float64] = by_example(found, targets).numpy()
     return margins
 

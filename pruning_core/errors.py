@@ -11,6 +11,7 @@ PruningError                 E100  any request that cannot be met
 ├── DataError                E300  data that does not fit the model, or is not what it should be
 ├── ExportError              E400  an export that is not equal to what was measured
 ├── StoreError               E500  a store of measurements that is not to be read
+├── WorkersError             E510  processes or machines that were to measure and cannot
 └── Cancelled                E900  the user stopped the work
 """
 
@@ -79,6 +80,12 @@ class StoreError(PruningError):
     """A store of measurements that is not to be read."""
 
     code = "E500"
+
+
+class WorkersError(PruningError):
+    """Processes or machines that were to measure and cannot."""
+
+    code = "E510"
 
 
 class Cancelled(PruningError):

@@ -1,10 +1,11 @@
 """`Model`: a module with its name, example input and hash; the graph is traced once, when first asked for."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from hashlib import sha256
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,10 @@ class Model:
     def __post_init__(self) -> None:
         self.module.eval()
         check_finite(self.module.named_parameters())
+
+    def __reduce__(self) -> tuple[type["Model"], tuple[Any, ...]]:
+        """Leave out what a copy in another process finds again."""
+        return Model, tuple(getattr(self, field.name) for field in fields(self) if field.init)
 
     @cached_property
     def graph(self) -> ModelGraph:

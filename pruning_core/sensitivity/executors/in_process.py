@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pruning_core.sensitivity.executors.seam import Machines, executor
 from pruning_core.sensitivity.recipe import Recipe
 from pruning_core.sensitivity.tasks import Executor, Result, Task
 from pruning_core.sensitivity.worker import Worker
 
 
+@executor("in_process")
 @contextmanager
-def in_process(recipe: Recipe, worker: Worker) -> Iterator[Executor]:
+def in_process(recipe: Recipe, worker: Worker, machines: Machines) -> Iterator[Executor]:
     """Measure in the process and thread that asks."""
     yield InProcess(worker)
 

@@ -1,0 +1,166 @@
+"""The executor that measures on a Dask cluster: each worker is sent the model once, pieces of tasks are futures.
+
+Dask gives what a dead worker had to others, and gives up what took several with it (`allowed-failures`, 3). Such a
+piece is measured cell by cell then, one at a time, so that only the cell that does it fails.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from pruning_core.errors import WorkersError
+from pruning_core.sensitivity.executors.packing import HERE, packed
+from pruning_core.sensitivity.executors.pieces import Cell, Piece, pieces_of
+from pruning_core.sensitivity.executors.seam import Machines, executor
+from pruning_core.sensitivity.executors.watch import Watch
+from pruning_core.sensitivity.recipe import Recipe
+from pruning_core.sensitivity.tasks import Executor, Result, Task
+from pruning_core.sensitivity.worker import Worker
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+CONNECT_SECONDS = 5.0
+POLL_SECONDS = 0.05  # between two looks at whether to stop
+RESULT_SECONDS = 1.0  # to fetch the results of a piece
+INSTALL = "install the same versions on all machines"
+
+
+@executor("dask")
+@contextmanager
+def dask(recipe: Recipe, worker: Worker, machines: Machines) -> Iterator[Executor]:
+    """Measure on all workers of the cluster at `machines.cluster`."""
+    content, address = packed(recipe), str(machines.cluster)
+    with _connected(address) as client, Watch(client, address) as watch:
+        cluster = Cluster(client, watch, content, worker)
+        try:
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+@contextmanager
+def _connected(address: str) -> "Iterator[Client]":
+    try:
+        from distributed import Client
+    except ImportError:
+        raise WorkersError("a cluster needs Dask; pip install 'pruning-explorer[cluster]'") from None
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TypeError, ValueError) as error:  # a time-out is an OSError
+        reason = str(error).split("\n")[0]
+        raise WorkersError(f"no Dask scheduler answers at '{address}' ({reason}); start one, or {HERE}") from None
+    try:
+        yield client
+    finally:
+        client.close(timeout=CONNECT_SECONDS)
+
+
+class Cluster:
+    """Hands out pieces to the workers of a cluster."""
+
+    def __init__(self, client: "Client", watch: Watch, content: bytes, worker: Worker) -> None:
+        from pruning_core.sensitivity.executors import machine
+
+        self.client, self.watch, self.machine = client, watch, machine
+        self._content, self._forks = content, worker.forks
+        self._sweep = uuid4().hex
+        self._done: SimpleQueue[Future] = SimpleQueue()
+        self._given_up: dict[Cell, str] = {}
+        self.n_workers = self._introduce()
+
+    def _introduce(self) -> int:
+        """Send the model to all workers and return how many there are."""
+        try:
+            self.client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError:
+            raise WorkersError(
+                f"the Dask cluster at '{self.watch.address}' has no workers; start some with "
+                f"'dask worker {self.watch.address}', or {HERE}"
+            ) from None
+        return self._send()
+
+    def _send(self, to: list[str] | None = None) -> int:
+        here = self.machine.versions()
+        answers = self.client.run(self.machine.receive, self._sweep, self._content, workers=to, on_error="return")
+        for address, there in answers.items():
+            if isinstance(there, OSError):
+                continue  # it died; Dask notices
+            if isinstance(there, BaseException):
+                raise WorkersError(f"the worker at '{address}' cannot measure ({there}); {INSTALL}")
+            for name in here:
+                if there[name] != here[name]:
+                    raise WorkersError(
+                        f"the worker at '{address}' has {name} {there[name]}, not {here[name]}; {INSTALL}"
+                    )
+        return len(answers)
+
+    def run(self, task: Task, cancelled: Callable[[], bool]) -> Iterator[Result]:
+        """Yield a result for each cell and chunk of the task, in any order; ends early when cancelled."""
+        waiting = deque(pieces_of(task, self.n_workers, self._forks.position, self._forks.macs))
+        suspects: deque[Piece] = deque()  # each a single cell, measured when nothing else is
+        in_hand: dict[str, tuple[Piece, Future]] = {}
+        try:
+            while waiting or in_hand or suspects:
+                if not waiting and not in_hand:
+                    waiting.append(suspects.popleft())
+                yield from self._hand_out(waiting, in_hand)
+                future = self._next_done()
+                if cancelled():
+                    return
+                self.watch.check()
+                if future is not None and future.key in in_hand:
+                    piece, _ = in_hand.pop(future.key)
+                    yield from self._take(future, piece, waiting, suspects)
+        finally:
+            if in_hand and self.watch.is_there:
+                self.client.cancel([future for _, future in in_hand.values()])
+
+    def _hand_out(self, waiting: "deque[Piece]", in_hand: "dict[str, tuple[Piece, Future]]") -> Iterator[Result]:
+        while waiting:
+            piece = waiting.popleft()
+            for cell in piece.cells:
+                if cell in self._given_up:
+                    yield piece.failed(cell, self._given_up[cell])
+            if rest := piece.without(self._given_up):
+                future = self.client.submit(self.machine.measure, self._sweep, rest.task, pure=False)
+                in_hand[future.key] = rest, future
+                future.add_done_callback(self._done.put)
+
+    def _next_done(self) -> "Future | None":
+        try:
+            return self._done.get(timeout=POLL_SECONDS)
+        except Empty:
+            return None
+
+    def _take(
+        self, future: "Future", piece: Piece, waiting: "deque[Piece]", suspects: "deque[Piece]"
+    ) -> Iterator[Result]:
+        """Yield the results of a piece, or see to it that they come another way."""
+        from distributed import KilledWorker
+
+        try:
+            found = future.result(timeout=RESULT_SECONDS)
+        except TimeoutError:  # the worker died with the results
+            waiting.append(piece)
+        except CancelledError:
+            raise self.watch.gone() from None
+        except KilledWorker as error:
+            why = f"its worker ended {error.allowed_failures + 1} times, most often because memory ran out"
+            self._given_up |= {cell: why for cell in piece.cells if len(piece.cells) == 1}
+            suspects += piece.singly()
+        else:
+            if isinstance(found, self.machine.Unknown):
+                self._send([found.address])
+                waiting.append(piece)
+            else:
+                yield from found
+
+    def stop(self) -> None:
+        """Let all workers forget the sweep, and stop what they still measure of it."""
+        if self.watch.is_there:
+            self.client.run(self.machine.end, self._sweep, on_error="ignore")

@@ -13,6 +13,7 @@ import sample_models
 from explorer import resources
 from explorer.settings import SETTINGS
 from explorer.snapshot import ExplorerState, from_link, to_link
+from pruning_core.loaders.re_estimated import data_of
 from pruning_core.plan import Plan
 
 __all__ = ["ExplorerState", "from_link", "to_link"]
@@ -165,9 +166,10 @@ def _from_link() -> ExplorerState:
     if "s" in st.query_params:
         state = from_link(st.query_params["s"])
         offered = (None, SETTINGS.data, *sample_models.DATASETS)
-        if not SETTINGS.local and state.data not in offered:  # a stranger's link must not read files of the server
-            notice = f"This server does not offer the data '{state.data}'; start it with --data to use a file."
-            return ExplorerState(notice=notice)
+        for data in (state.data, data_of(state.model or "")):
+            if not SETTINGS.local and data not in offered:  # a stranger's link must not read files of the server
+                notice = f"This server does not offer the data '{data}'; start it with --data to use a file."
+                return ExplorerState(notice=notice)
         return _opened(state)
     if SETTINGS.model:
         return _opened(ExplorerState(model=SETTINGS.model, data=SETTINGS.data), own_data=True)

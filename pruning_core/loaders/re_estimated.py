@@ -15,6 +15,11 @@ def spec_of(model: str, data: str) -> str:
     return f"{model}{MARK}{data}"
 
 
+def data_of(spec: str) -> str | None:
+    """Return the data that a model's name asks for, or None."""
+    return spec.partition(MARK)[2] or None
+
+
 @model_loader("re_estimated", form=f"MODEL{MARK}DATA", can_load=lambda spec: MARK in spec)
 def load_re_estimated(spec: str) -> Model:
     """Load a model and give its batch norms the statistics of the calibration examples of DATA."""

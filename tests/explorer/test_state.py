@@ -336,10 +336,11 @@ def test_a_program_that_ends_while_weights_are_ranked_ends_well() -> None:
 
 
 @pytest.mark.parametrize(("local", "word"), [(True, "cannot read"), (False, "does not offer")])
+@pytest.mark.parametrize(("model", "data"), [(LENET, "not_there.npz"), ("resnet_fashion+norms@not_there.npz", None)])
 def test_a_link_names_no_file_of_a_server_that_others_reach(
-    monkeypatch: pytest.MonkeyPatch, local: bool, word: str
+    monkeypatch: pytest.MonkeyPatch, local: bool, word: str, model: str, data: str | None
 ) -> None:
     monkeypatch.setattr(SETTINGS, "local", local)
-    link = state.to_link(ExplorerState(model=LENET, data="not_there.npz"))
+    link = state.to_link(ExplorerState(model=model, data=data))
     with session(link):
         assert word in state.current().notice

@@ -2,6 +2,7 @@
 
 from pruning_core.sensitivity.activations import ActivationDrop, why_not_activations
 from pruning_core.sensitivity.additivity import Additivity, additivity, predicted_change
+from pruning_core.sensitivity.advice import advice, is_separated, more_samples, more_samples_within
 from pruning_core.sensitivity.cells import Cell, Sweep
 from pruning_core.sensitivity.hints import HINTS, worth_of
 from pruning_core.sensitivity.interactions import InteractionMap, interactions
@@ -29,11 +30,15 @@ __all__ = [
     "Sweep",
     "Tally",
     "additivity",
+    "advice",
     "cells_of",
     "check_norm_statistics",
     "drop_at",
     "interactions",
+    "is_separated",
     "largest_within",
+    "more_samples",
+    "more_samples_within",
     "predicted_change",
     "re_estimated",
     "sweep",

@@ -9,12 +9,13 @@ import torch
 from pruning_core.apply import rows_of
 from pruning_core.errors import Cancelled
 from pruning_core.evaluate import Progress
-from pruning_core.plan import LayerPlan, Plan
+from pruning_core.plan import LayerPlan, Plan, options_of
 from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.cells import Cell, Sweep
 from pruning_core.sensitivity.joint import Effect, Joint, Sums
 from pruning_core.sensitivity.limits import drop_at
 from pruning_core.sensitivity.reference import Reference
+from pruning_core.sensitivity.request import Request
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def predicted_change(sweep: Sweep, plan: Plan, ranking: Ranking) -> Prediction:
     for name, wish in rows_of(wishes, ranking).items():
         units = ranking.units(name, wish)
         cells = next(filter(None, map(sweep.of_layer, (name,) if units is None else units.members)), ())
-        if why := _not_swept(sweep, wish, cells):
+        if why := _not_swept(sweep, plan, wish, cells):
             missing[name] = why
             continue
         change, half = drop_at(cells, wish.sparsity)
@@ -102,13 +103,15 @@ def predicted_change(sweep: Sweep, plan: Plan, ranking: Ranking) -> Prediction:
     return Prediction(Effect(total, (total - sqrt(squares), total + sqrt(squares))), missing)
 
 
-def _not_swept(sweep: Sweep, wish: LayerPlan, cells: tuple[Cell, ...]) -> str | None:
+def _not_swept(sweep: Sweep, plan: Plan, wish: LayerPlan, cells: tuple[Cell, ...]) -> str | None:
     """Return why the cells of a row say nothing of a wish, or None."""
-    swept = sweep.granularity, sweep.criterion, sweep.settings
-    if sweep.target != "weights" or swept != (wish.granularity, wish.criterion, wish.settings):
-        return (
-            f"the sweep is of {sweep.granularity} by {sweep.criterion}, not of {wish.granularity} by {wish.criterion}"
-        )
+    names = (sweep.granularity, sweep.criterion), (wish.granularity, wish.criterion)
+    if sweep.target != "weights" or names[0] != names[1]:
+        target = "" if sweep.target == "weights" else f" of {sweep.target}"
+        return f"the sweep{target} is by {names[0][0]} and {names[0][1]}, the plan by {names[1][0]} and {names[1][1]}"
+    options = {name: value for name, value in options_of(plan).items() if value != getattr(Request, name)}
+    if sweep.settings != wish.settings or sweep.options != options or not wish.update_weights:
+        return "the sweep has other settings than the plan"
     return None if cells else "the sweep has no cell of it"
 
 

@@ -31,7 +31,7 @@ class Interaction:
     together: Effect  # of accuracy (agreement without labels), both rows pruned
     beyond: Effect  # that minus the two single changes: below 0 they hurt each other, above 0 they spare each other
     loss: Effect | None  # loss rise together minus the two single rises, in nats; None without labels
-    logits: float  # share of the change of the logits that the two single changes do not add up to; 0 is additive
+    logits: float  # what the two single changes of the logits do not add up to, over their change together; 0: additive
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,18 @@ def test_intervals_of_counts_are_those_of_paired_differences(gained: int, lost: 
     assert (max(found.interval[0], -1), min(found.interval[1], 1)) == pytest.approx((low, high))
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.01, 0.1])
+def test_intervals_of_rare_changes_hold_the_truth(rate: float) -> None:
+    """Sums of three changes of -1, 0 or 1, as interactions are, mostly 0: 95 % intervals hold their mean."""
+    generator, rounds, held = np.random.default_rng(0), 1000, 0
+    for _ in range(rounds):
+        signs = generator.choice([-1, 1], size=(3, 400), p=[0.75, 0.25])
+        values = (signs * (generator.random((3, 400)) < rate)).sum(0)
+        low, high = Sums.of(torch.from_numpy(values)).of_counts.interval
+        held += low <= -1.5 * rate <= high
+    assert held / rounds >= 0.93
+
+
 def test_intervals_of_values_are_normal() -> None:
     values = torch.tensor([0.5, -1.0, 2.0, 3.5])
     found = Sums.of(values).of_values
@@ -177,6 +189,32 @@ def test_pairs_of_a_residual_network_are_those_of_masked_copies() -> None:
         assert found.of(*pair).together == Sums.of(after.double() - before.double()).of_counts, pair
 
 
+class Tagger(nn.Module):
+    """Answers each word of a text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.a, self.b = nn.Embedding(5, 6), nn.Linear(6, 6), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.relu(self.a(self.words(x))))
+
+
+@torch.no_grad()
+def test_of_models_that_answer_at_each_position_an_example_is_the_mean() -> None:
+    words = np.random.default_rng(0).integers(0, 5, size=(90, 4))
+    data = EvalData("text", "all", words, None, tokens=True).with_next_tokens()
+    model = Model("tagger", Tagger(), (torch.zeros(2, 4, dtype=torch.long),))
+    reference = Reference(model, Dataset("text", "Text", {"all": data}))
+    plan, targets = plan_of(reference, "a", "b"), data.labels()[:, :-1]
+    modules = model.module, pc.apply(plan, model)
+    right = [(module(torch.from_numpy(words))[:, :-1].argmax(2) == targets).double().mean(1) for module in modules]
+    found = additivity(reference, plan).measured
+    assert found.value == pytest.approx(float((right[1] - right[0]).mean()))
+    assert interactions(reference, plan).of("a", "b").together == found
+
+
 def test_when_cancelled_whole_chunks_count(series: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "CHUNKS", (50, 50))
     plan, calls = plan_of(series, "a", "b"), iter([False] * 8 + [True] * 9)
@@ -226,7 +264,13 @@ def test_a_prediction_adds_up_what_single_cells_say(series: Reference) -> None:
     half_way = predicted_change(sweep, plan_of(series, "a", sparsity=0.25), ranking)
     assert half_way.change.value == pytest.approx(-0.05)
     other = predicted_change(sweep_of("output_channel"), plan_of(series, "a"), ranking)
-    assert other.missing == {"a": "the sweep is of output_channel by l1, not of fine_grained by l1"}
+    assert other.missing == {"a": "the sweep is by output_channel and l1, the plan by fine_grained and l1"}
+    dropped = predicted_change(replace(sweep, target="activations"), plan_of(series, "a"), ranking)
+    assert dropped.missing["a"].startswith("the sweep of activations is by")
+    rounded = plan_of(series, "a").model_copy(update={"channel_multiple": 2})
+    assert predicted_change(sweep, rounded, ranking).missing == {"a": "the sweep has other settings than the plan"}
+    same = replace(sweep, options={"channel_multiple": 2})
+    assert predicted_change(same, rounded, ranking).missing == {}
 
 
 def test_a_prediction_takes_a_row_by_any_of_its_layers() -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from threading import RLock
 from typing import Protocol
 
+from explorer.settings import SETTINGS
+
 SWEEP, INTERACTIVE, ALONE = "sweep", "interactive", "alone"
 SESSIONS_KEPT = 1000
 
@@ -67,6 +69,11 @@ class Turns:
         with self._lock:
             return any(job.lane == ALONE for job in self._running)
 
+    def others_wait(self, job: Turn) -> bool:
+        """Whether another session waits for a sweep while `job` has its place."""
+        with self._lock:
+            return any(other.lane == SWEEP and not other.sessions & job.sessions for other in self._waiting)
+
     def deal(self) -> None:
         """Begin what may begin; hold sweeps while other work runs or is about to."""
         with self._lock:
@@ -98,3 +105,6 @@ class Turns:
             self._served[name] = self._turns
         while len(self._served) > SESSIONS_KEPT:
             del self._served[next(iter(self._served))]
+
+
+TURNS = Turns(places=lambda: max(1, SETTINGS.workers))

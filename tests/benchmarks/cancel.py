@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from explorer import jobs, resources, work
+from explorer import jobs, resources, work, workers
 from explorer.settings import SETTINGS
 from pruning_core import Request
 from tests.benchmarks.common import parser, percentile, run
@@ -25,7 +25,7 @@ def once(name: str, number: int, chance: random.Random) -> dict[str, Any]:
     data = str(resources.model(name).data_name)
     resources.reference(name, data)
     request = Request(criterion="random", settings={"seed": number}, exact=True)
-    before = [worker.process.pid for worker in jobs.POOL._all]
+    before = [worker.process.pid for worker in workers.POOL._all]
     job = work.start_sweep(name, data, request)
     time.sleep(chance.uniform(0, LONGEST))
     was_live, cells = job.live, job.progress.cells_done if job.progress else None
@@ -33,7 +33,7 @@ def once(name: str, number: int, chance: random.Random) -> dict[str, Any]:
     job.cancel()
     job.wait()
     seconds = time.perf_counter() - started
-    killed = bool(before) and before != [worker.process.pid for worker in jobs.POOL._all]
+    killed = bool(before) and before != [worker.process.pid for worker in workers.POOL._all]
     return {"seconds": seconds, "state": job.state, "live": was_live, "measuring": cells is not None, "killed": killed}
 
 
@@ -54,7 +54,7 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
 def memory() -> list[dict[str, int]]:
     """Return resident and private megabytes of each worker process, where the system tells."""
     found = []
-    for worker in jobs.POOL._all:
+    for worker in workers.POOL._all:
         path = Path(f"/proc/{worker.process.pid}/smaps_rollup")
         lines = path.read_text().splitlines()[1:] if path.exists() else []
         kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}

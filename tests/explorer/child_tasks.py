@@ -28,6 +28,17 @@ def loading(task: Any, seconds: float, log: Path) -> None:
     log.write_text("loaded and went on")
 
 
+def resumed(task: Any, log: Path, n: int) -> int:
+    """Write `n` lines to a file, as a sweep fills its store; return how many are there when it stops."""
+    log.touch()
+    while (done := len(log.read_text().splitlines())) < n and not task.cancelled():
+        with log.open("a") as file:
+            file.write("a line\n")
+        task.note(done)
+        time.sleep(0.01)
+    return done
+
+
 def process(_: Any) -> int:
     """Return the number of the process."""
     return os.getpid()

@@ -20,7 +20,7 @@ SOON = 0.15  # seconds in which what must not happen would have happened
 def no_jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No jobs of other tests, and no memory of whose turn it was."""
     monkeypatch.setattr(jobs, "_jobs", {})
-    monkeypatch.setattr(jobs, "_turns", turns.Turns(lambda: max(1, SETTINGS.workers)))
+    monkeypatch.setattr(turns, "TURNS", turns.Turns(lambda: max(1, SETTINGS.workers)))
     yield
     for job in list(jobs._jobs.values()):
         job.cancel()
@@ -95,12 +95,12 @@ def test_only_so_many_sessions_are_remembered(monkeypatch: pytest.MonkeyPatch) -
     for session in "abc":
         job = jobs.start(session, session, lambda _: None, session=session)
         job.wait(SECONDS)
-    assert list(jobs._turns._served) == ["b", "c"]
+    assert list(turns.TURNS._served) == ["b", "c"]
 
 
 def test_more_workers_run_more_sweeps_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     made = turns.Turns(lambda: 2)
-    monkeypatch.setattr(jobs, "_turns", made)
+    monkeypatch.setattr(turns, "TURNS", made)
     states = [started(name)[0].state for name in "abc"]
     assert states == ["running", "running", "waiting"]
 
@@ -178,7 +178,7 @@ def test_a_sweep_that_stands_can_be_stopped() -> None:
 
 
 def test_timing_begins_when_every_sweep_stands_and_nothing_begins_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_turns", turns.Turns(lambda: 3))
+    monkeypatch.setattr(turns, "TURNS", turns.Turns(lambda: 3))
     sweeps = [sweeping("one"), sweeping("two")]
     assert not jobs.is_timing()
     timing, gate = started("latency", ALONE)

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from explorer import jobs, resources, work, workers
+from explorer import jobs, resources, runs, turns, work, worker, workers
 from explorer.settings import SETTINGS
-from explorer.workers import Defect, Died, Pool
+from explorer.turns import Turns
+from explorer.worker import Defect, Died
+from explorer.workers import Pool
 from pruning_core import PruningError, Request
 from pruning_core.errors import Cancelled
 from tests.explorer import child_tasks
@@ -41,7 +43,7 @@ class Wishes:
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     """Workers that load nothing."""
-    monkeypatch.setattr(workers, "PROGRAM", LIGHT)
+    monkeypatch.setattr(worker, "PROGRAM", LIGHT)
     made = Pool()
     yield made
     ended(made)
@@ -198,7 +200,7 @@ def test_a_task_that_is_stopped_before_it_begins_never_runs(pool: Pool, tmp_path
 def test_a_task_behind_one_that_loads_for_ever_is_begun_in_another_process(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "BEGIN_SECONDS", 0.5)
+    monkeypatch.setattr(worker, "BEGIN_SECONDS", 0.5)
     first = Beside(pool, child_tasks.loading, 3600.0, tmp_path / "first")
     first.wishes.stop.set()
     first.end()
@@ -239,6 +241,36 @@ def test_a_task_that_nobody_follows_any_more_is_killed(pool: Pool) -> None:
     assert len(pool._all) == 1
 
 
+def test_a_long_sweep_makes_room_for_another_session_and_goes_on_where_it_was(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "POOL", pool)
+    monkeypatch.setattr(runs, "SLICE", 0.2)
+    monkeypatch.setattr(jobs, "_jobs", {})
+    monkeypatch.setattr(turns, "TURNS", Turns(lambda: 1))
+    monkeypatch.setattr(SETTINGS, "workers", 1)
+
+    def ask(name: str, n: int) -> jobs.Job:
+        def sweep(job: jobs.Job) -> Any:
+            return job.run(child_tasks.resumed, tmp_path / name, n, resumable=True)
+
+        return jobs.start(name, name, sweep, session=name[0])
+
+    first = ask("a1", 300)
+    until(lambda: first.progress)
+    own = ask("a2", 3)
+    time.sleep(0.4)
+    assert own.state == "waiting", "one session's sweeps wait for each other"
+    short = ask("b1", 60)
+    short.wait(SECONDS)
+    assert (short.result, first.state) == (60, "running")
+    assert first.progress < 299
+    for job in (first, own):
+        job.wait(SECONDS)
+        assert (job.state, job.error) == ("done", "")
+    assert (first.result, own.result) == (300, 3)
+
+
 # ---- dying
 
 
@@ -254,7 +286,7 @@ def test_a_task_whose_process_dies_is_begun_anew_up_to_three_times(pool: Pool, t
 
 @pytest.mark.parametrize(("code", "words"), [(-11, "by signal 11"), (3, "with code 3")])
 def test_how_a_process_ended_is_said(code: int, words: str) -> None:
-    assert workers._how_it_ended(code) == (
+    assert worker._how_it_ended(code) == (
         f"its worker process ended {words} in the middle of the work; the server's log may say why"
     )
 
@@ -269,11 +301,11 @@ def test_a_process_that_died_idle_is_not_used(pool: Pool) -> None:
 def test_a_warm_pool_has_one_process_and_a_closed_one_none(pool: Pool) -> None:
     pool.warm()
     pool.warm()
-    (worker,) = pool._all
+    (process,) = [each.process for each in pool._all]
     task = Beside(pool, child_tasks.counted, 10_000, 0.01)
     pool.close()
     assert isinstance(task.end(), Died)
-    assert worker.process.wait(SECONDS) == -signal.SIGKILL
+    assert process.wait(SECONDS) == -signal.SIGKILL
     assert pool._all == []
 
 
@@ -286,12 +318,12 @@ def test_an_interrupt_of_the_terminal_does_not_reach_a_task(pool: Pool) -> None:
 SERVER = """
 import sys; sys.path[:] = {path!r}
 from threading import Event, Thread
-from explorer import workers
+from explorer import worker, workers
 from tests.explorer import child_tasks
 class Wishes:
     held = 0
     def cancelled(self): return False
-workers.PROGRAM = {light!r}
+worker.PROGRAM = {light!r}
 print_ = lambda batch: (print(pool._all[0].process.pid), sys.stdout.flush())
 pool = workers.Pool()
 Thread(target=pool.run, args=(Wishes(), child_tasks.stubborn, (), print_), daemon=True).start()
@@ -331,7 +363,7 @@ def test_a_sweep_in_a_worker_finds_what_a_sweep_here_finds(monkeypatch: pytest.M
     monkeypatch.setattr(jobs, "_jobs", {})
     request, found = Request(levels=(0.5, 0.9), samples=200), []
     real = Pool()
-    monkeypatch.setattr(jobs, "POOL", real)
+    monkeypatch.setattr(workers, "POOL", real)
     for n_workers in (0, 1, 1):  # the second in the worker finds all in the store
         monkeypatch.setattr(work, "_curves", {})
         monkeypatch.setattr(SETTINGS, "workers", n_workers)

@@ -17,6 +17,7 @@ from pruning_core.sensitivity.answers import Answers
 from pruning_core.sensitivity.brackets import anchors, brackets
 from pruning_core.sensitivity.cells import Cell
 from pruning_core.sensitivity.cuts import Cuts, order_from_json, order_to_json, preview_chunks
+from pruning_core.sensitivity.evaluators import EXAMPLES
 from pruning_core.sensitivity.lines import Key, Line
 from pruning_core.sensitivity.order import order_of, preview_of
 from pruning_core.sensitivity.passes import Passes
@@ -25,6 +26,8 @@ from pruning_core.sensitivity.store import Record
 from pruning_core.sensitivity.tally import Tally
 from pruning_core.sensitivity.tasks import Executor
 from pruning_core.sensitivity.worker import Worker, chunk_size
+
+WORTH_TIMING = 3e11  # multiply-accumulates, some seconds: timing evaluators takes about half of one
 
 
 class Driver:
@@ -74,7 +77,18 @@ class Driver:
             return
         for key in self.keys:
             self.lines[key].learn(cuts)
+        self.passes.choice = self.record.decided("evaluators", lambda: self._choice(exact))
         yield from self._exact(cuts) if exact or cuts.n_blocks == 1 else self._anytime(cuts)
+
+    def _choice(self, exact: bool) -> dict[str, str]:
+        """Time the evaluators, where the work is large enough to repay it."""
+        forks = self.worker.forks
+        work = sum(forks.macs(layer) for layer, _ in self.keys) * len(self.data) * (1.0 if exact else 0.2)
+        if work < WORTH_TIMING:
+            return {}
+        inputs = self.data.batch(preview_of(len(self.data))[:EXAMPLES])
+        with torch.inference_mode():
+            return forks.choose(self.worker.replay.start(inputs))
 
     def _exact(self, cuts: Cuts) -> Iterator[Cell]:
         blocks = {block: cuts.chunks(block) for block in range(1, cuts.n_blocks)}

@@ -8,12 +8,18 @@ from torch import Tensor
 from pruning_core.graph import ModelGraph
 from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.activations import ActivationDrop
+from pruning_core.sensitivity.evaluators import best, choose
 from pruning_core.sensitivity.replay import Frontier, Replay
 from pruning_core.sensitivity.request import Request
 from pruning_core.sensitivity.routes import Route
 from pruning_core.sensitivity.scope import Scope
 
 KEPT_BYTES = 48 << 20  # of masked weights that are kept for the next block
+
+
+def n_bytes(changed: Mapping[int, Any]) -> int:
+    """Return the bytes of the tensors among some constants; one that stands in several places counts once."""
+    return sum({id(value): value.nbytes for value in changed.values() if isinstance(value, Tensor)}.values())
 
 
 class Forks(Protocol):
@@ -29,6 +35,14 @@ class Forks(Protocol):
 
     def measured_sparsity(self, layer: str, sparsity: float) -> float:
         """Return the share that is really zero."""
+        ...
+
+    def use(self, choice: Mapping[str, str]) -> None:
+        """Run forks by these evaluators from now on."""
+        ...
+
+    def choose(self, frontier: Frontier) -> dict[str, str]:
+        """Time the evaluators on some examples before the first layer and return which is fastest where."""
         ...
 
     def fork(self, frontier: Frontier, layer: str, sparsity: float) -> Tensor:
@@ -55,6 +69,13 @@ class ActivationForks:
         """Return the share of the activations that are dropped."""
         return self._drop(layer, sparsity).measured_sparsity
 
+    def use(self, choice: Mapping[str, str]) -> None:
+        """Stay with torch: what changes here is no constant, which is what other evaluators take."""
+
+    def choose(self, frontier: Frontier) -> dict[str, str]:
+        """Choose torch."""
+        return {}
+
     def fork(self, frontier: Frontier, layer: str, sparsity: float) -> Tensor:
         """Return the output (batch, classes) without the smallest activations of the layer."""
         return self._drop(layer, sparsity).fork(frontier)
@@ -73,6 +94,8 @@ class WeightForks:
         self._routes: dict[str, Route] = {}
         self._changed: dict[tuple[str, float], Mapping[int, Any]] = {}
         self._bytes = 0
+        self._choice: Mapping[str, str] = {}
+        self._evaluator = best(replay, {})
 
     def position(self, layer: str) -> int:
         """Return the place in the graph before which the frontier must stand."""
@@ -89,7 +112,16 @@ class WeightForks:
 
     def fork(self, frontier: Frontier, layer: str, sparsity: float) -> Tensor:
         """Return the output (batch, classes) with the layer masked."""
-        return self.replay.fork_changed(frontier, self.changed(layer, sparsity))
+        return self._evaluator.fork(frontier, self.changed(layer, sparsity))
+
+    def use(self, choice: Mapping[str, str]) -> None:
+        """Run forks by these evaluators from now on."""
+        if choice != self._choice:
+            self._choice, self._evaluator = choice, best(self.replay, choice)
+
+    def choose(self, frontier: Frontier) -> dict[str, str]:
+        """Time the evaluators on some examples before the first layer and return which is fastest where."""
+        return choose(self.replay, frontier, [self.changed(name, max(at)) for name, at in self.scope.levels.items()])
 
     def changed(self, layer: str, sparsity: float) -> Mapping[int, Any]:
         """Return the constants of the graph that the cell makes different."""
@@ -97,11 +129,17 @@ class WeightForks:
         if key in self._changed:
             return self._changed[key]
         changed = self.replay.changed(self.ranking.change(layer, self.request.wish(sparsity)))
-        size = sum(value.nbytes for value in changed.values() if isinstance(value, Tensor))
+        self._keep(key, changed, n_bytes(changed))
+        return changed
+
+    def _keep(self, key: tuple[str, float], changed: Mapping[int, Any], size: int) -> None:
+        """Keep it in place of the oldest of other layers; a layer too large for all its levels keeps some."""
+        others = [other for other in self._changed if other[0] != key[0]]
+        while others and self._bytes + size > KEPT_BYTES:
+            self._bytes -= n_bytes(self._changed.pop(others.pop(0)))
         if self._bytes + size <= KEPT_BYTES:
             self._bytes += size
             self._changed[key] = changed
-        return changed
 
     def _route(self, layer: str) -> Route:
         """Return what the layer's widest cell runs again; the others run no more."""

@@ -28,6 +28,7 @@ class Passes:
         cancelled: Callable[[], bool],
     ) -> None:
         self.lines, self.worker, self.executor, self.record, self.cancelled = lines, worker, executor, record, cancelled
+        self.choice: dict[str, str] = {}  # of evaluators, once it is made
         self.recalling = False  # the cell just yielded was measured before this run
         self._parts: dict[tuple[str, float, int], dict[int, Tallies]] = defaultdict(dict)
 
@@ -69,7 +70,7 @@ class Passes:
             start = 0
             while start < len(chunks) and not self.cancelled():
                 end = start + self._fit(chunks[start:])
-                yield Task(tuple(chunks[start:end]), levels)
+                yield Task(tuple(chunks[start:end]), levels, self.choice)
                 start = end
 
     def _fit(self, chunks: Sequence[Chunk]) -> int:

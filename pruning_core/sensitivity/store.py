@@ -54,6 +54,11 @@ class Record:
         """Return the first value that was ever given under `name`, as JSON gives it back."""
         return json.loads(self._choices.setdefault(name, json.dumps(value)))
 
+    def decided(self, name: str, decide: Callable[[], Any]) -> Any:
+        """Return what was settled under `name`; where nothing was, `decide` and settle it."""
+        known = self._choices.get(name)
+        return self.settled(name, decide()) if known is None else json.loads(known)
+
     def flush(self) -> None:
         """Wait until all that was put is on the disk, or `notice` says why it is not."""
 

@@ -1,7 +1,7 @@
 """What executors take and give: a `Task` (some chunks of examples, some cells), a `Result` for each cell and chunk."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -28,6 +28,7 @@ class Task:
 
     chunks: tuple[Chunk, ...]
     cells: Mapping[str, tuple[float, ...]]  # layer -> sparsities
+    choice: Mapping[str, str] = field(default_factory=dict)  # of evaluators, by place in the graph; torch where empty
 
     def parts(self, n: int) -> tuple["Task", ...]:
         """Return at most `n` tasks that together do the same, each with some of the chunks."""

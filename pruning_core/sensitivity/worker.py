@@ -37,6 +37,7 @@ class Worker:
 
     def measure(self, task: Task, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Result]:
         """Yield a result for each cell and chunk, layer by layer; a cell that fails says why and others go on."""
+        self.forks.use(task.choice)
         examples = sum(len(chunk.examples) for chunk in task.chunks)
         all_fit = self.replay.example_bytes * examples <= KEPT_BYTES  # then dense values are computed once, not twice
         chunks = [_Chunk(self, chunk, all_fit) for chunk in task.chunks]
@@ -44,8 +45,8 @@ class Worker:
             for chunk in chunks:
                 chunk.advance(self.forks.position(layer))
             self._note_memory(chunks)
-            for sparsity in task.cells[layer]:
-                for chunk in chunks:
+            for chunk in chunks:  # outside the levels: evaluators cut a frontier once for all levels of a layer
+                for sparsity in task.cells[layer]:
                     if cancelled():
                         return
                     yield chunk.result(layer, sparsity)

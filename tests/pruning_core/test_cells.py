@@ -78,7 +78,7 @@ def test_outputs_that_are_no_class_scores_are_refused() -> None:
 def test_figures_of_a_cell() -> None:
     measured = Cell("fc", 0.5, 0.49, (A,), state="preview")
     assert (measured.accuracy, measured.drop) == (0.6, -0.2)
-    assert measured.drop_interval == paired_difference(1, 3, 10)
+    assert measured.drop_interval == pytest.approx(paired_difference(1, 3, 10))
     unlabelled = Cell("fc", 0.5, 0.49, (Tally(n=10, agreeing=8),), state="preview")
     low, high = wilson(8, 10)
     assert unlabelled.accuracy is None

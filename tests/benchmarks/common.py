@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,11 +79,17 @@ def _ms(seconds: float) -> float:
     return round(1000 * seconds, 2)
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return the options that all scripts share."""
+def parser(description: str | None, names: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the options that all scripts share; `names` are the models by default, else all samples with weights."""
     options = argparse.ArgumentParser(description=description)
-    options.add_argument("--samples", nargs="+", default=available(), help="sample models (default: all with weights)")
+    chosen = available() if names is None else list(names)
+    options.add_argument("--samples", nargs="+", default=chosen, help=f"models (default: {', '.join(chosen)})")
     return options
+
+
+def progress(text: str) -> None:
+    """Say on stderr what is measured now."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def available() -> list[str]:
@@ -96,7 +103,16 @@ def load(name: str) -> tuple[Model, Dataset]:
     return model, pc.load_data(str(model.data_name))
 
 
+def rounded(value: Any) -> Any:
+    """Return the same with every fraction at four digits."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
 def run(measure: Callable[[], dict[str, Any]], threads: int = 1) -> None:
     """Measure on `threads` threads and print one JSON document."""
     torch.set_num_threads(threads)
-    print(json.dumps({"machine": machine(), **measure()}, indent=2))
+    print(json.dumps(rounded({"machine": machine(), **measure()}), indent=2))

@@ -21,7 +21,7 @@ from pruning_core.onnx_export import largest_difference, to_onnx
 from pruning_core.slimming import living_graph, slim, slim_graph
 from pruning_core.slimming.compare import difference, tensors
 from pruning_core.slimming.tensors import parameters_of
-from tests.benchmarks.common import machine
+from tests.benchmarks.common import machine, rounded
 from tests.removals import families, masked_module, weakest
 from tests.zoo import ZOO, Entry
 
@@ -87,13 +87,6 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float]:
     """Return a result and the seconds it took."""
     start = perf_counter()
     return function(), round(perf_counter() - start, 2)
-
-
-def rounded(value: Any) -> Any:
-    """Return the same with every fraction at four digits."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 HEADER = """\

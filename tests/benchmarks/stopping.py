@@ -1,6 +1,6 @@
 """The anytime sweep against the exact one: share of the examples it used, and whether its drops are inside tolerance.
 
-No times: what an example costs is in fork_sweep. `used_macs` weighs each example by the multiply-accumulates that
+No times: what an example costs is in sweeps. `used_macs` weighs each example by the multiply-accumulates that
 its cell runs again.
 """
 

@@ -1,0 +1,196 @@
+"""Sweeps against the naive loop at its best: exact and anytime, one thread, in one process, in turns.
+
+A third of the naive cells is measured before the exact sweep, a third between it and the anytime sweep, and a third
+after, so that a drift of the machine falls on all. Where the naive loop would take long, a random part of its cells is
+measured and scaled (each cell costs it the same); of the larger networks only some layers are swept, by all sides.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+import pruning_core as pc
+from pruning_core.plan import LayerPlan
+from pruning_core.ranking import Ranking
+from pruning_core.sensitivity import DEFAULT_LEVELS, Cell, Progress, Request
+from pruning_core.sensitivity.correlation import spearman
+from pruning_core.sensitivity.estimates import kl_of, rise_of, tolerance_of
+from pruning_core.sensitivity.executors import in_process
+from pruning_core.sensitivity.recipe import Recipe
+from pruning_core.sensitivity.tasks import Executor
+from pruning_core.sensitivity.worker import Worker
+from tests.benchmarks.common import Stopwatch, parser, progress, run
+from tests.benchmarks.limit import limit
+from tests.benchmarks.naive import Naive, kthvalue_mask
+from tests.benchmarks.subjects import Subject, names, subject
+
+LEVEL = 0.7  # at which layers are ranked
+CHECKED = 64  # examples whose every answer is compared, in all cells
+Key = tuple[str, float]
+
+
+class Timed:
+    """A sweep that was timed: the whole, and its preview alone, with the cells as they stood then."""
+
+    def __init__(self, subject: Subject, exact: bool) -> None:
+        self.watch, self.preview_watch = Stopwatch(), Stopwatch()
+        self.preview: dict[Key, Cell] = {}
+        request = Request(exact=exact, layers=subject.names)
+
+        def keep(recipe: Recipe, worker: Worker) -> AbstractContextManager[Executor]:
+            self.worker = worker  # with the evaluators that the sweep chooses
+            return in_process(recipe, worker)
+
+        with self.watch.time():
+            timing = self.preview_watch.time()
+            timing.__enter__()
+
+            def note(step: Progress) -> None:
+                if len(self.preview) < step.cells_total:
+                    self.preview[step.cell.layer, step.cell.sparsity] = step.cell
+                    if len(self.preview) == step.cells_total:
+                        timing.__exit__(None, None, None)
+
+            self.sweep = pc.sweep(subject.model, subject.data, request, executor=keep, on_progress=note)
+        self.cells = {(cell.layer, cell.sparsity): cell for cell in self.sweep.cells}
+
+
+def compare(subject: Subject, naive_seconds: float, peak: float) -> dict[str, Any]:
+    """Run all in turns and return the figures of one subject."""
+    naive = Naive(subject)
+    naive.run(naive_seconds / 3)
+    exact = Timed(subject, exact=True)
+    naive.run(naive_seconds / 3)
+    anytime = Timed(subject, exact=False)
+    naive.run(naive_seconds / 3)
+    n, layers = len(subject.data), subject.model.graph.layers
+    return {
+        "weights": subject.weights,
+        "n": n,
+        "layers": len(layers),
+        "layers_swept": len(subject.layers),
+        "cells": len(exact.cells),
+        "dense_accuracy": exact.sweep.dense_accuracy,
+        "naive": {
+            "cpu_s": naive.cpu_s,
+            "wall_s": naive.wall_s,
+            "batch": naive.batch,
+            "cells_measured": len(naive.answers),
+            "share_of_limit": 2 * subject.model.graph.macs * n * naive.n_cells / naive.cpu_s / peak,
+        },
+        "exact": exact_figures(subject, naive, exact, peak),
+        "anytime": anytime_figures(naive, exact, anytime),
+        "preview": preview_figures(subject, naive, exact, anytime),
+    }
+
+
+def ratios(naive: Naive, watch: Stopwatch) -> dict[str, float]:
+    """Return the seconds of a sweep and how many times longer the naive loop takes."""
+    cpu, wall = sum(watch.cpu), sum(watch.wall)
+    return {"cpu_s": cpu, "wall_s": wall, "ratio_cpu": naive.cpu_s / cpu, "ratio_wall": naive.wall_s / wall}
+
+
+def exact_figures(subject: Subject, naive: Naive, exact: Timed, peak: float) -> dict[str, Any]:
+    """Return time, equality of the answers, and the share of the machine's limit."""
+    macs = exact.worker.forks.macs
+    needed = len(subject.data) * (subject.model.graph.macs + sum(macs(layer) for layer, _ in exact.cells))
+    checked = {key: answers for key, answers in naive.answers.items() if is_the_same_mask(subject, exact.cells[key])}
+    targets = subject.data.labels()
+    same = sum(exact.cells[key].tally.correct == int((found == targets).sum()) for key, found in checked.items())
+    return {
+        **ratios(naive, exact.watch),
+        "share_of_limit": 2 * needed / sum(exact.watch.cpu) / peak,
+        "bound_by_operations": subject.model.graph.macs * len(subject.data) * len(exact.cells) / needed,
+        "same_answers": same_answers(subject, exact.worker),
+        "naive_cells_with_the_same_mask": len(checked),
+        "of_them_with_the_same_count": same,
+    }
+
+
+def is_the_same_mask(subject: Subject, cell: Cell) -> bool:
+    """Whether kthvalue keeps as many weights as the rank mask; it drops all weights equal to the threshold."""
+    mask = kthvalue_mask(subject.model.graph.weight(cell.layer), cell.sparsity)
+    return int((~mask).sum()) == round(cell.measured_sparsity * mask.numel())
+
+
+@torch.inference_mode()
+def same_answers(subject: Subject, worker: Worker) -> float:
+    """Return the share of (example, cell) pairs that a fork answers as the whole module with the same mask does."""
+    inputs = subject.data.batch(slice(CHECKED))
+    ranking, module, n_same, n = Ranking(subject.model), subject.model.module, 0, 0
+    frontier = worker.replay.start(inputs)
+    for layer in sorted(subject.layers, key=lambda layer: worker.forks.position(layer.name)):
+        worker.replay.advance(frontier, worker.forks.position(layer.name))
+        weight = dict(module.named_parameters())[layer.parameter]
+        before = weight.detach().clone()
+        for level in DEFAULT_LEVELS:
+            weight.mul_(layer.stored(ranking.mask(layer.name, LayerPlan(sparsity=level))))
+            same = worker.forks.fork(frontier, layer.name, level).argmax(1) == module(inputs).argmax(1)
+            weight.copy_(before)
+            n_same, n = n_same + int(same.sum()), n + len(inputs)
+    return n_same / n
+
+
+def anytime_figures(naive: Naive, exact: Timed, anytime: Timed) -> dict[str, Any]:
+    """Return time, what it took, and how far the cells lie from the exact ones."""
+    cells = anytime.cells
+    errors = {key: abs(cell.drop - exact.cells[key].drop) for key, cell in cells.items()}
+    inside = [error <= tolerance_of(exact.cells[key].drop) for key, error in errors.items()]
+    worst = max(errors, key=lambda key: errors[key])
+    return {
+        **ratios(naive, anytime.watch),
+        "inside_tolerance": sum(inside) / len(inside),
+        "cells_outside": len(inside) - sum(inside),
+        "largest_error": {"error": errors[worst], "drop": exact.cells[worst].drop, "state": cells[worst].state},
+        "examples_used": sum(cell.tally.n for cell in cells.values()) / len(cells) / exact.sweep.n_samples,
+        "states": {state: _share(cells, state) for state in ("settled", "bracketed", "exact")},
+    }
+
+
+def _share(cells: Mapping[Key, Cell], state: str) -> float:
+    return sum(cell.state == state for cell in cells.values()) / len(cells)
+
+
+def preview_figures(subject: Subject, naive: Naive, exact: Timed, anytime: Timed) -> dict[str, Any]:
+    """Return what the first map costs, and whether it ranks layers as the exact rise of the loss does."""
+    layers = [layer for layer in subject.names if (layer, LEVEL) in exact.cells]
+    guesses = [anytime.preview[layer, LEVEL] for layer in layers]
+    truths = [exact.cells[layer, LEVEL] for layer in layers]
+    found = spearman([kl_of(*_sample(c)).value for c in guesses], [rise_of(*_sample(c)).value for c in truths])
+    cpu = [sum(timed.preview_watch.cpu) for timed in (exact, anytime)]
+    return {
+        "cpu_s": min(cpu),
+        "share_of_naive": min(cpu) / naive.cpu_s,
+        "examples": guesses[0].tally.n,
+        "spearman_of_layers": found.value,
+        "spearman_interval": found.interval,
+    }
+
+
+def _sample(cell: Cell) -> tuple[Sequence[Any], Sequence[int]]:
+    return cell.strata, cell.all_sizes
+
+
+def main() -> None:
+    """Print the figures of all subjects."""
+    options = parser(__doc__, names())
+    options.add_argument("--n", type=int, default=2000, help="examples")
+    options.add_argument("--layers", type=int, help="layers swept of each (default: all of the samples; 0: all)")
+    options.add_argument("--naive-seconds", type=float, default=20, help="for the naive loop, for each subject")
+    given = options.parse_args()
+
+    def measure() -> dict[str, Any]:
+        rates, found = limit(), {}
+        for name in given.samples:
+            progress(name)
+            found[name] = compare(subject(name, given.n, given.layers), given.naive_seconds, max(rates.values()))
+        return {"levels": DEFAULT_LEVELS, "limit": rates, "subjects": found}
+
+    with torch.no_grad():
+        run(measure)
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,10 @@ class Exported:
 
 
 def start_export(model: str, data: str | None, plan: Plan) -> Job:
-    """Write all files of a plan to a private folder, measured on the test split; latency is among it."""
+    """Write all files of a plan to a private folder, measured on the test split.
+
+    Latency is among it, after accuracies, so that sweeps stand by then.
+    """
 
     def work(job: Job) -> Exported:
         folder = Path(tempfile.mkdtemp(prefix="pruning-explorer-"))
@@ -36,7 +39,7 @@ def start_export(model: str, data: str | None, plan: Plan) -> Job:
         return exported
 
     key = _export_key(model, data, plan)
-    return jobs.start(key, f"Export of {model}", work, lane=jobs.ALONE, session=state.session())
+    return jobs.start(key, f"Export of {model}", work, lane=jobs.INTERACTIVE, session=state.session())
 
 
 def export_job(model: str | None, data: str | None, plan: Plan) -> Job | None:

@@ -31,6 +31,7 @@ class Job:
     error: str = ""
     progress: Any = None
     result: Any = None
+    began: float = 0.0  # when its last turn came
     seconds: float = 0.0  # that it ran, without those that it stood
     held: int = 0  # other work goes first: number of the hold, 0 for none
     standing: bool = False  # it is held and has come to stand
@@ -108,6 +109,7 @@ class Job:
 
     def begin(self) -> None:
         """Its turn has come."""
+        self.began = perf_counter()
         self._turn.set()
         if self.state == "waiting":
             self.state = "running"

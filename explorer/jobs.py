@@ -53,7 +53,7 @@ def newest_of(wanted: Callable[[Hashable], bool]) -> Job | None:
 
 
 def is_timing() -> bool:
-    """Whether work runs that is timed, so that pages should leave the processor to it."""
+    """Whether pages should leave the processor to work that is timed."""
     return turns.TURNS.is_timing()
 
 

@@ -6,12 +6,14 @@ at a time. Work `ALONE` is timed: it begins when every sweep has come to stand, 
 
 from collections.abc import Callable
 from threading import RLock
+from time import perf_counter
 from typing import Protocol
 
 from explorer.settings import SETTINGS
 
 SWEEP, INTERACTIVE, ALONE = "sweep", "interactive", "alone"
 SESSIONS_KEPT = 1000
+PAGES_WAIT = 20.0  # seconds; a latency takes about 10
 
 
 class Turn(Protocol):
@@ -19,6 +21,7 @@ class Turn(Protocol):
 
     lane: str
     sessions: set[str]  # all who asked for it
+    began: float  # when its last turn came, on the clock of `perf_counter`
 
     @property
     def standing(self) -> bool:
@@ -65,9 +68,9 @@ class Turns:
             return waited
 
     def is_timing(self) -> bool:
-        """Whether work runs that is timed."""
+        """Whether pages should leave the processor to work that is timed; for minutes they cannot."""
         with self._lock:
-            return any(job.lane == ALONE for job in self._running)
+            return any(job.lane == ALONE and perf_counter() < job.began + PAGES_WAIT for job in self._running)
 
     def others_wait(self, job: Turn) -> bool:
         """Whether another session waits for a sweep while `job` has its place."""

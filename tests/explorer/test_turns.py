@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Iterator
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from explorer import jobs, turns
+from explorer import actions, jobs, state, turns
 from explorer.jobs import ALONE, INTERACTIVE, SWEEP, Job
 from explorer.settings import SETTINGS
 from pruning_core.errors import Cancelled
@@ -185,6 +186,9 @@ def test_timing_begins_when_every_sweep_stands_and_nothing_begins_beside_it(monk
     until(lambda: timing.state == "running")
     assert all(sweep.standing for sweep in sweeps)
     assert jobs.is_timing()
+    with monkeypatch.context() as patch:
+        patch.setattr(turns, "PAGES_WAIT", 0.0)
+        assert not jobs.is_timing(), "pages do not wait for minutes"
     others = [started("export", INTERACTIVE)[0], started("three", SWEEP)[0]]
     seen = [sweep.progress for sweep in sweeps]
     time.sleep(SOON)
@@ -267,3 +271,23 @@ def test_a_job_that_is_stopped_while_it_waits_for_its_second_turn_ends() -> None
     job.cancel()
     job.wait(SECONDS)
     assert (job.state, ended) == ("stopped", ["Fit of x was stopped"])
+
+
+def test_pages_leave_the_processor_to_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    refined: list[float] = []
+
+    def refine(seconds: float) -> SimpleNamespace:
+        refined.append(seconds)
+        return SimpleNamespace(done=False)
+
+    monkeypatch.setattr(state, "workbench", lambda: SimpleNamespace(dataset=object(), refine=refine))
+    monkeypatch.setattr(state, "current", lambda: SimpleNamespace(model="m", data="d"))
+    monkeypatch.setattr(state, "sent", lambda *_: True)
+    timing, gate = started("latency", ALONE)
+    actions.headline_tick()
+    assert refined == []
+    gate.open.set()
+    timing.wait(SECONDS)
+    until(lambda: not jobs.is_timing())
+    actions.headline_tick()
+    assert refined == [actions.REFINE_SECONDS]

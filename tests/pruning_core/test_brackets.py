@@ -62,6 +62,11 @@ def test_between_two_settled_levels() -> None:
     assert (found[0.4].low, found[0.4].high) == (low, high)  # both intervals
 
 
+def test_the_nearest_settled_levels_count() -> None:
+    found = brackets([cell(0.1, lost=10), cell(0.3, lost=60), preview(0.5), cell(0.7, lost=60), cell(0.9, lost=100)])
+    assert found[0.5].value == pytest.approx(-0.006)
+
+
 @pytest.mark.parametrize(("lost", "bracketed"), [(100, True), (102, False)])
 def test_the_room_left_is_at_most_the_tolerance_to_both_sides(lost: int, bracketed: bool) -> None:
     assert bool(brackets([preview(0.4), cell(0.6, lost=lost)])) == bracketed

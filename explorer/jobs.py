@@ -13,7 +13,9 @@ from explorer.job import Job
 from explorer.settings import SETTINGS
 from explorer.turns import ALONE, INTERACTIVE, SWEEP
 
-__all__ = ["ALONE", "INTERACTIVE", "SWEEP", "Job", "find", "is_timing", "newest", "newest_of", "start", "stop_all"]
+__all__ = [
+    "ALONE", "INTERACTIVE", "SWEEP", "Job", "find", "is_timing", "newest", "newest_of", "start", "stop_all", "warm",
+]  # fmt: skip
 
 JOBS_KEPT = 200
 _lock = RLock()

@@ -68,6 +68,7 @@ class Worker:
     """One process; `alive` until it is seen to have ended."""
 
     alive: bool = True
+    idle_since: float = field(default_factory=monotonic)
     _number: int = 0
     _answers: "SimpleQueue[tuple[str, int, Any]]" = field(default_factory=SimpleQueue)
     _writing: Lock = field(default_factory=Lock)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from explorer.worker import Control, Died, Worker
 
 RETRIES = 3  # of a task whose worker died
+SPARE_SECONDS = 300.0  # that a second worker is kept idle: each holds torch and a model
 
 
 class Pool:
@@ -39,10 +41,15 @@ class Pool:
                 self._give_back(worker)
 
     def warm(self) -> None:
-        """Start a worker if there is none, so that the first task need not wait for torch to load."""
+        """Keep one worker, so that the next task need not wait for torch to load; end others that idle for long."""
         with self._lock:
             if not self._all:
                 self._start()
+            long_ago = monotonic() - SPARE_SECONDS
+            for worker in [each for each in self._idle if each.idle_since < long_ago][: len(self._all) - 1]:
+                self._idle.remove(worker)
+                self._all.remove(worker)
+                worker.kill()
 
     def close(self) -> None:
         """End all workers at once."""
@@ -69,6 +76,7 @@ class Pool:
         """Keep a worker for the next task; one that ended is replaced, so that the next task finds a warm one."""
         with self._lock:
             if worker.alive:
+                worker.idle_since = monotonic()
                 self._idle.append(worker)
             elif worker in self._all:
                 self._all.remove(worker)

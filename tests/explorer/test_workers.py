@@ -298,6 +298,21 @@ def test_a_process_that_died_idle_is_not_used(pool: Pool) -> None:
     assert run(pool, child_tasks.process) != first
 
 
+def test_a_second_worker_that_idles_for_long_is_ended(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Beside(pool, child_tasks.counted, 10_000, 0.01)
+    run(pool, child_tasks.process)
+    pool.warm()
+    assert len(pool._all) == 2
+    monkeypatch.setattr(workers, "SPARE_SECONDS", 0.0)
+    spare = pool._idle[0].process
+    pool.warm()
+    assert spare.wait(SECONDS) == -signal.SIGKILL
+    task.wishes.stop.set()
+    task.end()
+    pool.warm()
+    assert len(pool._all) == len(pool._idle) == 1, "the last one stays"
+
+
 def test_a_warm_pool_has_one_process_and_a_closed_one_none(pool: Pool) -> None:
     pool.warm()
     pool.warm()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 
 from pruning_core.graph import ModelGraph
@@ -11,6 +12,14 @@ from pruning_core.ranking import Change
 from pruning_core.sensitivity.norms import LivingLines
 from pruning_core.sensitivity.prepare import Prepared, channels_last, place
 from pruning_core.sensitivity.steps import Step
+
+
+class Changed(dict[int, Any]):
+    """Constants that are different, by place. `dead`: weights of which only whole rows (out,) are zeroed -> these."""
+
+    def __init__(self, constants: Mapping[int, Any] = {}) -> None:
+        super().__init__(constants)
+        self.dead: dict[int, Tensor] = {}
 
 
 class Constants:
@@ -52,14 +61,16 @@ class Constants:
             masked = masked * self._scales[name].view(-1, *(1,) * (masked.dim() - 1))
         return channels_last(layer.stored(masked))
 
-    def changed(self, change: Change, weights: Mapping[str, Tensor] = {}) -> dict[int, Any]:
+    def changed(self, change: Change, weights: Mapping[str, Tensor] = {}) -> Changed:
         """Return the constants that `change` makes different; `weights` are layers prepared already."""
         masks, values = change.masks, change.values
-        found: dict[int, Any] = {}
+        found = Changed()
         for name in dict.fromkeys([*masks, *values]):
             if name in self.weights:
                 new = weights[name] if name in weights else self.weight(name, masks.get(name), values.get(name))
-                found |= dict.fromkeys(self.weights[name], new)
+                found.update(dict.fromkeys(self.weights[name], new))
+                dead = _dead_rows(masks[name]) if name not in values else None
+                found.dead |= {} if dead is None else dict.fromkeys(self.weights[name], dead)
         for name in [name for name in values if name not in self.weights]:
             old = tensor_at(self.graph.module, name).detach()
             scales = {fold.constant: fold.scale for fold in self._folds.values() if fold.bias == name}
@@ -67,10 +78,10 @@ class Constants:
                 scale = scales.get(self._names[i])
                 found[i] = found.get(i, self.dense[i]) + (values[name] - old) * (1 if scale is None else scale)
         for name in [name for name in masks if name not in self.weights]:
-            found |= {i: found.get(i, self.dense[i]) * masks[name] for i in self._vectors.get(name, ())}
+            found.update({i: found.get(i, self.dense[i]) * masks[name] for i in self._vectors.get(name, ())})
         if self._norms is not None:
             lines = self._norms.without(change.removed)
-            found |= {self._places[name]: line for name, line in lines.items() if self._places[name] in self.dense}
+            found.update({self._places[name]: line for name, line in lines.items() if self._places[name] in self.dense})
         for i, step in self._computed.items():
             if not found.keys().isdisjoint(step.inputs):
                 found[i] = step.run({**self.dense, **found})
@@ -93,6 +104,13 @@ class Constants:
                 known = folded.get(str(node.target), () if at in places else tuple(names.get(at, ())))
                 found |= {name: (*found.get(name, ()), index[node]) for name in known}
         return found
+
+
+def _dead_rows(mask: Tensor) -> Tensor | None:
+    """Return which rows (out,) a mask (out, in, *kernel) removes, where it removes nothing but whole rows."""
+    kept = mask.flatten(1)
+    some = kept.any(1)
+    return ~some if torch.equal(some, kept.all(1)) else None
 
 
 def _tensor(module: fx.GraphModule, node: fx.Node) -> Tensor:

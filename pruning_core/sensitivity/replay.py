@@ -13,7 +13,7 @@ from torch import Tensor, fx
 from pruning_core.coupling import Coupling
 from pruning_core.graph import ModelGraph
 from pruning_core.ranking import Change
-from pruning_core.sensitivity.constants import Constants
+from pruning_core.sensitivity.constants import Changed, Constants
 from pruning_core.sensitivity.norms import LivingLines
 from pruning_core.sensitivity.prepare import channels_last, needed, prepare
 from pruning_core.sensitivity.routes import Route, Routes
@@ -71,7 +71,7 @@ class Replay:
         """Return the weight of layer `name` as the prepared graph wants it, masked; `value` stands for its own."""
         return self._stored.weight(name, mask, value)
 
-    def changed(self, change: Change, weights: Mapping[str, Tensor] = {}) -> dict[int, Any]:
+    def changed(self, change: Change, weights: Mapping[str, Tensor] = {}) -> Changed:
         """Return the constants that `change` makes different; `weights` are layers prepared already."""
         return self._stored.changed(change, weights)
 
@@ -141,12 +141,14 @@ class Replay:
         return result
 
     def enter(self, frontier: Frontier, route: Route) -> Frontier:
-        """Return a frontier at the start of `route` that holds all that the route reads; itself where it stands there.
+        """Return a frontier that holds all that `route` reads: this one if it can, else a copy walked on.
 
         Dense values that stand after the fork are computed into it.
         """
         if frontier.position > route.position:
             raise ValueError("the frontier is past what changed")
+        if all(j in frontier.values or j in self.constants for j in route.reads):
+            return frontier
         if frontier.position < route.position:
             frontier = self.advance(frontier.copy(), route.position)
         self._run_beside(frontier, route.beside)

@@ -11,11 +11,13 @@ class Route:
     """What some constants change: the steps to run again, after each the values that nothing later needs.
 
     `beside` are the steps after the first of them that do not depend on the constants, but that the branch reads.
+    `reads` are the places of all values that are needed besides what the steps make and what changed.
     """
 
     steps: tuple[int, ...]
     dies: tuple[tuple[int, ...], ...]
     beside: tuple[int, ...]
+    reads: tuple[int, ...]
     position: int  # of the first step, or the end
     macs: int  # of all steps
 
@@ -49,7 +51,9 @@ class Routes:
         last = self._last_uses({i: self.steps[i] for i in steps})
         dies = tuple(tuple(j for j in last.get(i, ()) if j in changed and j in self.steps) for i in steps)
         macs = sum(self.macs[i] for i in steps)
-        return Route(steps, dies, self._beside(steps, changed), steps[0] if steps else self.end, macs)
+        reads = sorted({self.output, *(j for i in steps for j in self.steps[i].inputs)} - changed)
+        beside = self._beside(steps, changed)
+        return Route(steps, dies, beside, tuple(reads), steps[0] if steps else self.end, macs)
 
     def _beside(self, steps: tuple[int, ...], changed: set[int]) -> tuple[int, ...]:
         found: set[int] = set()

@@ -23,10 +23,10 @@ from pruning_core.sensitivity.evaluators import (
     choice,
     choose,
     onednn,
-    onnx_runtime,
     suffix,
 )
-from pruning_core.sensitivity.evaluators.batch import Batch
+from pruning_core.sensitivity.evaluators.batch import Batch, bounds
+from pruning_core.sensitivity.evaluators.rows import Rows
 from tests.pruning_core.networks import NETS, Net, prepared, random_mask
 from tests.zoo import SMALL
 
@@ -119,6 +119,48 @@ def test_a_coupled_group_changes_weights_and_vectors_of_several_layers(evaluator
     assert check(evaluator, replay, replay.start(examples("resnet_fashion", model, 6)), [replay.changed(change)])
 
 
+def row_mask(shape: tuple[int, ...]) -> Tensor:
+    kept = torch.rand(shape[0], generator=torch.Generator().manual_seed(1)) < 0.5
+    return kept.view(-1, *(1,) * (len(shape) - 1)).expand(shape)
+
+
+ROWS = {  # layers that are shared, or no convolution or linear layer, run in full
+    "lenet_300_100": 3, "shared_module": 1, "tied_weights": 1, "shortcut_after_the_fork": 4,
+    "grouped_and_transposed": 2, "norm_in_one_dimension": 2, "first token": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROWS)
+@torch.inference_mode()
+def test_a_layer_with_zeroed_rows_is_not_run_again(name: str) -> None:
+    model, replay = replay_of(name)
+    frontier, x, reduced = replay.start(examples(name, model, 5)), examples(name, model, 5), 0
+    for layer in sorted(replay.positions, key=lambda name: replay.positions[name]):
+        replay.advance(frontier, replay.positions[layer])
+        changed = replay.changed(Change({layer: row_mask(model.graph.layer(layer).weight_shape)}))
+        expected = replay.fork_changed(replay.start(x), changed)
+        reduced += not changed.keys() <= Rows(replay).reduce(frontier.copy(), changed).keys()
+        for evaluator in EVALUATORS:
+            assert_alike(best(replay, {"0": evaluator}).fork(frontier.copy(), changed), expected)
+    assert reduced == ROWS[name]
+
+
+@pytest.mark.parametrize("evaluator", EVALUATORS)
+@torch.inference_mode()
+def test_the_channels_of_zeroed_rows_are_the_bias_that_is_left(evaluator: str) -> None:
+    model, replay = replay_of("resnet_fashion")
+    request, name = Request(granularity="output_channel"), "layers.0.conv1"
+    changed = replay.changed(Ranking(model).under(request).change(name, request.wish(0.5)))
+    frontier = replay.advance(replay.start(examples("resnet_fashion", model, 6)), replay.positions[name])
+    expected = replay.fork_changed(frontier.copy(), changed)
+    assert len(changed) == 3  # weight and folded bias of this layer, and the weight of the next one
+    assert len(Rows(replay).reduce(frontier.copy(), changed)) == 2
+    assert_alike(best(replay, {"0": evaluator}).fork(frontier, changed), expected)
+    bias = next(place for place, value in changed.items() if value.dim() == 1)
+    changed[bias] = changed[bias] + 1
+    assert Rows(replay).reduce(frontier, changed).keys() == changed.keys(), "other rows change too"
+
+
 def unwritten() -> tuple[Model, Tensor]:
     """A model with an operator that the table of ONNX operators lacks, behind its first layer."""
     torch.manual_seed(0)
@@ -209,7 +251,7 @@ def test_one_session_for_all_levels_and_no_more_than_fit(monkeypatch: pytest.Mon
     for changed in (first, first, second, first):
         evaluator.fork(replay.start(x), changed)
     assert len(made) == 2
-    monkeypatch.setattr(onnx_runtime, "KEPT_BYTES", 1)
+    monkeypatch.setattr(evaluator, "kept_bytes", 1)
     for changed in (first, second, first):
         evaluator.fork(replay.start(x), changed)
     assert len(made) == 4  # the first was still there; each one after it drove the other out
@@ -223,5 +265,9 @@ def test_the_batch_of_values_and_sizes() -> None:
     size = next(i for name, i in by_name.items() if name.startswith("sym_size"))
     assert batch.is_size(size)
     assert batch.size(size, 7) == 7
-    parts = batch.split({by_name["conv2d"]: torch.arange(10).view(5, 2)}, 2)
-    assert [part[by_name["conv2d"]].tolist() for part in parts] == [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9]]]
+    assert bounds(5, 2) == [(0, 1), (1, 3), (3, 5)]
+    assert bounds(4, 8) == [(0, 4)]
+    assert batch.cut({by_name["conv2d"]: torch.arange(10).view(5, 2)}, 1, 3)[by_name["conv2d"]].tolist() == [
+        [2, 3],
+        [4, 5],
+    ]

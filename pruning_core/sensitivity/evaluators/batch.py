@@ -1,6 +1,6 @@
-"""`Batch`: where the batch stands in each value of the graph, and what sizes are at another batch."""
+"""`Batch`: where the batch stands in each value of the graph, and how a chunk is cut into parts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,11 +22,6 @@ class Batch:
         shape = value.shape if isinstance(value, Tensor) and self.symbol is not None else ()
         return next((dim for dim, size in enumerate(shape) if _expression(size) == self.symbol), None)
 
-    def rank(self, place: int) -> int | None:
-        """Return how many dimensions a value has; None for what is no tensor."""
-        value = self._noted[place]
-        return value.dim() if isinstance(value, Tensor) else None
-
     def is_size(self, place: int) -> bool:
         """Whether a value is a whole number that follows from the batch alone."""
         value = self._noted[place]
@@ -39,19 +34,25 @@ class Batch:
         value: Any = self._noted[place]
         return int(_expression(value).subs({self.symbol: n})) if isinstance(value, torch.SymInt) else int(value)
 
+    def can_cut(self, places: Iterable[int]) -> bool:
+        """Whether each of these values is one piece of data for each example."""
+        return all(self.dim(place) is not None for place in places)
+
     def examples(self, values: Mapping[int, Any]) -> int | None:
         """Return how many examples some values are of."""
         dims = ((value, self.dim(place)) for place, value in values.items() if isinstance(value, Tensor))
         return next((int(value.shape[dim]) for value, dim in dims if dim is not None), None)
 
-    def split(self, values: Mapping[int, Any], most: int) -> list[dict[int, Any]]:
-        """Return `values` in parts of about equally many examples, at most `most`; whole where that has no meaning."""
-        n = self.examples(values) or 0
-        dims = {place: self.dim(place) for place in values}
-        if n <= most or None in dims.values():
-            return [dict(values)]
-        parts = {place: value.chunk(-(-n // most), dims[place]) for place, value in values.items()}
-        return [dict(zip(parts, part, strict=True)) for part in zip(*parts.values(), strict=True)]
+    def cut(self, values: Mapping[int, Any], start: int, stop: int) -> dict[int, Any]:
+        """Return some of the examples of values that can be cut."""
+        dims = {place: self.dim(place) or 0 for place in values}
+        return {place: value.narrow(dims[place], start, stop - start) for place, value in values.items()}
+
+
+def bounds(n: int, most: int) -> list[tuple[int, int]]:
+    """Return the ends of parts of about equally many of `n` examples, at most `most` each."""
+    n_parts = max(1, -(-n // most))
+    return [(n * i // n_parts, n * (i + 1) // n_parts) for i in range(n_parts)]
 
 
 def _expression(size: Any) -> Any:

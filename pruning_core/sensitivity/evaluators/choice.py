@@ -9,6 +9,7 @@ from time import thread_time
 
 from torch import Tensor
 
+from pruning_core.sensitivity.evaluators.rows import Rows
 from pruning_core.sensitivity.evaluators.seam import EVALUATORS, CannotRun, Evaluator
 from pruning_core.sensitivity.replay import Frontier, Replay
 from pruning_core.sensitivity.steps import Values
@@ -25,12 +26,14 @@ class ChosenEvaluator:
     def __init__(self, replay: Replay, choice: Mapping[str, str]) -> None:
         self.replay = replay
         self._places = sorted((int(place), name) for place, name in choice.items())
+        self._rows = Rows(replay)
         self._made: dict[str, Evaluator] = {TORCH: EVALUATORS[TORCH].make(replay)}
         self.refusals: dict[int, str] = {}  # place in the graph -> why torch runs the forks from there
 
     def fork(self, frontier: Frontier, changed: Values) -> Tensor:
         """Return the output (batch, ...) with the constants `changed`."""
         place = self.replay.route(changed).position
+        changed = self._rows.reduce(frontier, changed)
         name = self.name_at(place)
         if place not in self.refusals:
             try:

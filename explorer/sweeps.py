@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 import pruning_core as pc
-from explorer import state
+from explorer import findings, state
 from explorer.components import declare
 from explorer.figures import curves, words
 from explorer.figures.heatmap import heatmap
@@ -52,7 +52,11 @@ def _results() -> None:
         declare("sweep")(key="sweep", data=data | {"scale": DAMAGE}, on_set_change=_set, on_curves_change=_curves)
     with right:
         _selected(app, known, reading, limits)
+        _advice(app, known, reading)
         _limits(bench, known, request, limits)
+    if live() is None:
+        findings.together(bench)
+        findings.guesses(known)
 
 
 def _nothing_yet(bench: Any, request: Request) -> None:
@@ -98,9 +102,16 @@ def _selected(app: state.ExplorerState, known: Sweep, reading: Reading, limits: 
     figure = curves.sensitivity_curves(lines, tolerance, title.lower(), dark=st.context.theme.type == "dark")
     st.plotly_chart(figure, key="sweep_curves", config={"displayModeBar": False}, alt=curves.describe(lines, title))
     if chosen:
-        st.table(present.table(known, chosen[:MOST_ROWS], limits, reading), border="horizontal")
+        st.table(present.table(known, chosen[:MOST_ROWS], limits, app.tolerance, reading), border="horizontal")
     if any(line.fitted and line.fitted != line.drops for line in lines):
         st.caption("Thin: the same curve made monotone, as allocations read it.")
+
+
+def _advice(app: state.ExplorerState, known: Sweep, reading: Reading) -> None:
+    """Say how many more samples would tell the first two chosen layers apart."""
+    text = present.advice(known, _compared(app, known)[:2]) if reading.unit == "pt" else ""
+    if text:
+        st.caption(text)
 
 
 def _limits(bench: Any, known: Sweep, request: Request, limits: dict[str, float]) -> None:

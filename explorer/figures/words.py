@@ -1,5 +1,7 @@
 """Numbers as text, in the one way this app writes them: minus U+2212, space before %, thousands comma."""
 
+import re
+
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -12,6 +14,12 @@ def signed(value: float, digits: int = 1) -> str:
     """Return +0.1, −3.4 or 0.0."""
     text = rounded(value, digits)
     return text if float(text) == 0 else (MINUS if value < 0 else "+") + text
+
+
+def typeset(sentence: str) -> str:
+    """Return a sentence of the library with the app's minus signs and a capital."""
+    text = re.sub(r"(?<![\w])-(?=\d)", MINUS, sentence)
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def points(fraction: float, digits: int = 1) -> str:

@@ -11,6 +11,8 @@ from pruning_core.allocation.curves import Curve
 from pruning_core.coupled import row_of
 from pruning_core.ranking import refuses
 from pruning_core.sensitivity import Cell, Sweep, largest_within
+from pruning_core.sensitivity.advice import advice as sentence_of
+from pruning_core.sensitivity.advice import is_separated
 from pruning_core.sensitivity.estimates import Figure
 from pruning_core.sensitivity.readings import READINGS, Reading
 
@@ -88,14 +90,16 @@ def curve_line(known: Sweep, name: str, reading: Reading) -> Line:
     return Line(name, (0.0, *(cell.sparsity for cell in found)), values, low, high, fitted)
 
 
-def table(known: Sweep, names: list[str], limits: dict[str, float], reading: Reading) -> list[dict[str, str]]:
+def table(
+    known: Sweep, names: list[str], limits: dict[str, float], tolerance: float, reading: Reading
+) -> list[dict[str, str]]:
     """Return a row for each layer: its limit, and what it loses at a middle and a high level."""
     levels = sorted({cell.sparsity for cell in known.cells})
     chosen = dict.fromkeys([levels[len(levels) // 2], levels[-2:][0]]) if levels else {}
     rows = []
     for name in names:
         cells = {cell.sparsity: cell for cell in known.of_layer(name)}
-        row = {"Layer": name, "Within tolerance": words.percent(limits.get(name, 0.0), 0)}
+        row = {"Layer": name, f"Within {tolerance:.1f} pt": words.percent(limits.get(name, 0.0), 0)}
         for level in chosen:
             row[f"At {words.percent(level, 0)}"] = _with_half(cells[level], reading) if level in cells else "–"
         rows.append(row)
@@ -108,6 +112,19 @@ def _with_half(cell: Cell, reading: Reading) -> str:
     if reading.unit == "pt":
         return f"{words.signed(value)} ± {words.rounded(half)}"
     return f"{value:.2g} ± {half:.1g}"
+
+
+def advice(known: Sweep, names: list[str]) -> str:
+    """Return what it takes to tell two layers apart, at the highest level where both are known and not apart."""
+    if len(names) != 2:
+        return ""
+    one, other = ({cell.sparsity: cell for cell in known.of_layer(name) if cell.done} for name in names)
+    both = sorted(one.keys() & other.keys(), reverse=True)
+    level = next((level for level in both if not is_separated(one[level], other[level])), both[0] if both else None)
+    if level is None:
+        return ""
+    text = sentence_of(one[level], other[level])
+    return f"{words.typeset(text)}."
 
 
 def default_layers(known: Sweep, n: int = 3) -> list[str]:

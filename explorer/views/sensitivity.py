@@ -3,6 +3,7 @@
 import streamlit as st
 
 from explorer import empty, state
+from explorer.findings import norms_notice
 from explorer.slim import headline
 from explorer.sweep_tools import job_bar, toolbar
 from explorer.sweeps import results
@@ -18,5 +19,6 @@ else:
         headline()
     job_bar()
     with st.container(key="page", gap="small"):
+        norms_notice(bench)
         toolbar()
         results()

@@ -66,7 +66,7 @@ def test_inspect_for_people_has_units(say: Say) -> None:
 def test_sensitivity_gives_the_document_of_the_contract_and_writes_it(say: Say, tmp_path: Path) -> None:
     out = tmp_path / "sweep.json"
     found = say("sensitivity", LENET, *FEW, "--levels", "0.9,0.5", "--out", out, "--json").json()
-    assert list(found) == SWEEP + ["target", "failed", "notices"]
+    assert list(found) == [*SWEEP, "target", "failed", "notices"]
     assert list(found["dense"]) == ["accuracy", "loss"]
     assert all(list(cell)[: len(CELL)] == CELL for cell in found["cells"])
     assert [(cell["layer"], cell["sparsity"]) for cell in found["cells"]] == [

@@ -291,7 +291,8 @@ def test_a_sweep_is_seen_in_a_second_tab_survives_a_reload_and_sets_a_layer(open
     expect(page.locator(".sweep .cell.done, .sweep .cell.bracketed")).to_have_count(30)
     page.reload()
     expect(page.locator(".sweep .cell.done, .sweep .cell.bracketed")).to_have_count(30)
-    assert re.fullmatch(r"[−+]?\d+(\.\d)?", (cells(page).first.text_content() or "").strip())
+    assert re.fullmatch(r"[−+]?\d+(\.\d)?", cells(page).first.locator("text").first.text_content() or "")
+    assert re.fullmatch(r"±\d+(\.\d)?", cells(page).first.locator("text.half").text_content() or "")
     page.locator('.sweep [data-row="1"][data-col="4"]').click()
     expect(page.locator("section.head [data-do=undo]")).to_be_enabled()
     go(page, "Explore")
@@ -313,7 +314,7 @@ def test_limits_become_a_plan_whose_joint_drop_is_measured(open_app: Open) -> No
     assert all(int(text.removesuffix(" %")) > 5 for text in shown.values())
 
 
-def test_a_cancelled_sweep_keeps_its_cells(open_app: Open) -> None:
+def test_a_cancelled_sweep_keeps_its_cells_and_goes_on_where_it_was(open_app: Open) -> None:
     page = open_app("guide_cnn")
     go(page, "Sensitivity")
     page.get_by_role("button", name="Sweep", exact=True).click()
@@ -327,6 +328,29 @@ def test_a_cancelled_sweep_keeps_its_cells(open_app: Open) -> None:
     for tab in (page, second):
         expect(tab.get_by_text(re.compile(r"^Stopped at \d+ of \d+ cells\. They are kept\."))).to_be_visible()
     assert cells(page).count() > 0
+    page.get_by_role("button", name="Go on", exact=True).click()
+    expect(page.get_by_text(re.compile(r"^40 cells in .*\. Kept for next time\."))).to_be_visible()
+    expect(page.locator(".sweep .cell.preview")).to_have_count(0)
+    expect(page.locator(".sweep .cell.bracketed").first).to_be_visible()
+    page.get_by_role("combobox", name=re.compile("Metric")).click()
+    page.get_by_role("option", name=re.compile("KL divergence")).click()
+    expect(page.locator(".sweep .cell.done").first).to_have_attribute("aria-label", re.compile(" nats, n "))
+
+
+def test_layers_are_measured_together_and_in_pairs(open_app: Open) -> None:
+    page = open_app()
+    go(page, "Sensitivity")
+    page.get_by_role("button", name=re.compile("^(Sweep|Sweep again)$")).click()
+    expect(page.get_by_text(re.compile(r"^30 cells in"))).to_be_visible()
+    page.get_by_role("button", name="Use these limits as a plan").click()
+    page.get_by_text(re.compile("Together: do single drops add up.* 3 pruned rows")).click()
+    page.get_by_role("button", name="Measure alone and together").click()
+    expect(page.get_by_text(re.compile("points of accuracy together"))).to_be_visible()
+    page.get_by_role("button", name="Measure 3 pairs").click()
+    expect(page.locator(".st-key-pairs_map .plot-container")).to_be_visible()
+    page.get_by_text("Guesses without data").click()
+    page.get_by_role("button", name="Judge the guesses").click()
+    expect(page.get_by_text(re.compile("Spearman's rank correlation"))).to_be_visible()
 
 
 # ---- f, k: the selected layer

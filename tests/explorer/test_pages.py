@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from explorer import jobs, resources, work
 from explorer.settings import SETTINGS
 from explorer.state import ExplorerState
+from explorer.tasks import findings
 from pruning_core.loaders import torchvision_zoo
 from pruning_core.sensitivity.sweep import Request
 
@@ -301,6 +302,67 @@ def test_the_limit_of_a_pattern_is_a_share_that_the_pattern_has() -> None:
     assert not app.exception
     for row in component(app, "sweep")["rows"]:
         assert row["limit"] in (0.0, 0.75), "a pattern has no shares in between"
+
+
+def test_a_metric_changes_the_unit_of_the_cells() -> None:
+    app = sensitivity(STATES["lenet, dense"])
+    app.number_input(key="sweep_n").set_value(64).run()
+    app.button(key="start_sweep").click().run()
+    app = swept(app)
+    app.selectbox(key="sweep_m").set_value("kl").run()
+    assert not app.exception
+    data = component(app, "sweep")
+    assert data["metric"]["unit"] == "nats"
+    assert all(cell["value"] >= 0 for row in data["rows"] for cell in row["cells"])
+
+
+def test_an_exact_sweep_of_activations_is_another_sweep() -> None:
+    app = sensitivity(STATES["lenet, dense"])
+    app.segmented_control(key="sweep_e").set_value("Exact").run()
+    app.radio(key="sweep_t").set_value("activations").run()
+    app.number_input(key="sweep_n").set_value(64).run()
+    app.button(key="start_sweep").click().run()
+    app = swept(app)
+    assert not app.exception
+    request = state_of(app).view["sweep"]
+    assert (request.exact, request.target) == (True, "activations")
+    assert [row["name"] for row in component(app, "sweep")["rows"] if row["cells"][0]["value"] is not None] == [
+        "fc1", "fc2"
+    ]  # fmt: skip
+
+
+def found(app: AppTest, button: str) -> AppTest:
+    """Press a button of a finding and wait for its job."""
+    app.button(key=button).click().run()
+    for job in list(jobs._jobs.values()):
+        job._future.result(60)
+    return app.run()
+
+
+def test_what_layers_lose_together_stands_beside_the_sum() -> None:
+    fields = {"sparsity": 0.9, "granularity": "fine_grained"}
+    app = sensitivity(link_to(LENET, "mnist", {"fc1": fields, "fc2": fields}))
+    app.number_input(key="sweep_n").set_value(64).run()
+    app.button(key="start_sweep").click().run()
+    app = found(swept(app), "start_together")
+    assert not app.exception
+    assert "points of accuracy together" in words_of(app)
+    app = found(app, "start_pairs")
+    assert "in points, n 512" in words_of(app)
+    app = found(app, "start_guesses")
+    assert "Spearman's rank correlation" in words_of(app)
+
+
+def test_norms_that_disagree_are_said_and_mended_by_one_button(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings, "norms", lambda task, subject: "The batch-norm statistics disagree with the data.")
+    app = sensitivity(link_to("resnet_fashion", "fashion_mnist"))
+    for job in list(jobs._jobs.values()):
+        job._future.result(60)
+    app.run()
+    assert "disagree with the data" in " ".join(warning.value for warning in app.warning)
+    app.button(key="re_estimate").click().run()
+    assert not app.exception
+    assert state_of(app).model == "resnet_fashion+norms@fashion_mnist"
 
 
 def test_settings_of_the_sweep_are_drawn_from_what_a_granularity_declares() -> None:

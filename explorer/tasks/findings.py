@@ -1,0 +1,49 @@
+"""What a sweep leaves open, as tasks: batch-norm statistics, layers pruned together, and what guesses were worth."""
+
+from collections.abc import Sequence
+
+from explorer.loading import Subject
+from explorer.tasks.task import Task
+from pruning_core.plan import Plan
+from pruning_core.sensitivity import Sweep
+from pruning_core.sensitivity.additivity import Additivity, additivity
+from pruning_core.sensitivity.hints import HINTS, HintWorth, worth_of
+from pruning_core.sensitivity.interactions import InteractionMap, interactions
+from pruning_core.sensitivity.norm_statistics import check_norm_statistics
+
+
+def norms(task: Task, subject: Subject) -> str | None:
+    """Return the sentence on batch-norm statistics that disagree with the data, or None."""
+    reference = task.reference(subject)
+    assert reference.dataset is not None
+    finding = check_norm_statistics(reference.model, reference.dataset, task.cancelled)
+    return finding.sentence if finding else None
+
+
+def together(task: Task, subject: Subject, plan: Plan, samples: int | None) -> Additivity:
+    """Measure the rows of a plan alone and together."""
+    return additivity(
+        task.reference(subject),
+        plan,
+        samples=samples,
+        cancelled=task.cancelled,
+        on_progress=lambda done, total: task.note(done / total),
+    )
+
+
+def pairs(task: Task, subject: Subject, plan: Plan, layers: Sequence[str], samples: int) -> InteractionMap:
+    """Measure all pairs of some layers, pruned as the plan says."""
+    return interactions(
+        task.reference(subject),
+        plan,
+        layers,
+        samples=samples,
+        cancelled=task.cancelled,
+        on_progress=lambda done, total: task.note(done / total),
+    )
+
+
+def guesses(task: Task, subject: Subject, found: Sweep) -> tuple[HintWorth, ...]:
+    """Compare each guess without data with what the sweep measured."""
+    ranking = task.reference(subject).ranking
+    return tuple(worth_of(name, found, ranking) for name in HINTS)

@@ -50,6 +50,13 @@ def test_a_part_of_the_examples_counts_as_what_it_is() -> None:
     assert part + 300 > whole + 2000  # 300 examples leave more open than 2000
 
 
+def test_of_two_cells_the_one_that_saw_fewest_counts() -> None:
+    part, whole = cell(3, 300, total=2000), cell(30, 2000)
+    (low, _), (_, high) = part.drop_interval, whole.drop_interval
+    ratio = sqrt((part.drop - low) ** 2 + (high - whole.drop) ** 2) * (1 + 0.8416212 / 1.959964)
+    assert more_samples(part, whole) == ceil(300 * ((ratio / (part.drop - whole.drop)) ** 2 - 1))
+
+
 def test_a_bracketed_cell_stands_for_what_its_neighbours_saw() -> None:
     seen = Tally(64, 64, agreeing=64, labelled=True)
     bracketed = Cell("fc", 0.5, 0.5, (seen,), (2000,), "bracketed", Figure(-0.001, -0.006, 0.004, 0.004))

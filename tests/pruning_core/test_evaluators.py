@@ -19,6 +19,7 @@ from pruning_core.sensitivity import Frontier, Replay, Request
 from pruning_core.sensitivity.evaluators import (
     EVALUATORS,
     CannotRun,
+    agreement,
     best,
     choice,
     choose,
@@ -31,6 +32,7 @@ from tests.pruning_core.networks import NETS, Net, prepared, random_mask
 from tests.zoo import SMALL
 
 Values = dict[int, Any]
+EXACT = [name for name, kind in EVALUATORS.items() if kind.is_exact]
 
 
 @cache
@@ -75,7 +77,7 @@ def check(evaluator: str, replay: Replay, frontier: Frontier, changes: list[Valu
 
 
 @pytest.mark.parametrize("name", [*sample_models.SAMPLES, *NETS])
-@pytest.mark.parametrize("evaluator", EVALUATORS)
+@pytest.mark.parametrize("evaluator", EXACT)
 @torch.inference_mode()
 def test_all_answer_as_torch_does(evaluator: str, name: str) -> None:
     model, replay = replay_of(name)
@@ -85,7 +87,7 @@ def test_all_answer_as_torch_does(evaluator: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["shortcut_after_the_fork", "first token", "arithmetic_on_sizes", "vit_fashion"])
-@pytest.mark.parametrize("evaluator", EVALUATORS)
+@pytest.mark.parametrize("evaluator", EXACT)
 @torch.inference_mode()
 def test_chunks_are_cut_into_parts(evaluator: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (onednn, suffix):
@@ -104,11 +106,11 @@ def test_models_of_libraries(name: str) -> None:
         model = Model(name, entry.module(), entry.inputs())
         replay = Replay(model.graph)
     changes = forks(model, replay)[::6]
-    for evaluator in EVALUATORS:
+    for evaluator in EXACT:
         assert check(evaluator, replay, replay.start(*entry.inputs(4)), changes) == len(changes)
 
 
-@pytest.mark.parametrize("evaluator", EVALUATORS)
+@pytest.mark.parametrize("evaluator", EXACT)
 @torch.inference_mode()
 def test_a_coupled_group_changes_weights_and_vectors_of_several_layers(evaluator: str) -> None:
     model, replay = replay_of("resnet_fashion")
@@ -140,12 +142,12 @@ def test_a_layer_with_zeroed_rows_is_not_run_again(name: str) -> None:
         changed = replay.changed(Change({layer: row_mask(model.graph.layer(layer).weight_shape)}))
         expected = replay.fork_changed(replay.start(x), changed)
         reduced += not changed.keys() <= Rows(replay).reduce(frontier.copy(), changed).keys()
-        for evaluator in EVALUATORS:
+        for evaluator in EXACT:
             assert_alike(best(replay, {"0": evaluator}).fork(frontier.copy(), changed), expected)
     assert reduced == ROWS[name]
 
 
-@pytest.mark.parametrize("evaluator", EVALUATORS)
+@pytest.mark.parametrize("evaluator", EXACT)
 @torch.inference_mode()
 def test_the_channels_of_zeroed_rows_are_the_bias_that_is_left(evaluator: str) -> None:
     model, replay = replay_of("resnet_fashion")
@@ -159,6 +161,20 @@ def test_the_channels_of_zeroed_rows_are_the_bias_that_is_left(evaluator: str) -
     bias = next(place for place, value in changed.items() if value.dim() == 1)
     changed[bias] = changed[bias] + 1
     assert Rows(replay).reduce(frontier, changed).keys() == changed.keys(), "other rows change too"
+
+
+@pytest.mark.parametrize("name", ["guide_cnn", "mobilenet_fashion", "vit_fashion", "arithmetic_on_sizes"])
+@torch.inference_mode()
+def test_sixteen_bits_answer_nearly_alike(name: str) -> None:
+    model, replay = replay_of(name)
+    changes, x = forks(model, replay), examples(name, model, 32)
+    made = EVALUATORS["bfloat16"].make(replay)
+    for changed in changes[:3]:
+        found, expected = made.fork(replay.start(x), changed), replay.fork_changed(replay.start(x), changed)
+        assert found.dtype == torch.float32
+        assert 0 < float((found - expected).abs().max()) < 0.05 * float(expected.abs().max())
+    assert agreement("onednn", replay, replay.start(x), changes[:3]) == 1.0
+    assert 0.9 < agreement("bfloat16", replay, replay.start(x), changes[:3]) <= 1.0
 
 
 def unwritten() -> tuple[Model, Tensor]:
@@ -238,7 +254,7 @@ def test_a_choice_is_measured() -> None:
     changes = forks(model, replay)
     chosen = choose(replay, replay.start(examples("lenet_300_100", model, 8)), changes)
     assert [int(place) for place in chosen] == [replay.route(changed).position for changed in changes]
-    assert set(chosen.values()) <= set(EVALUATORS)
+    assert set(chosen.values()) <= set(EXACT)
 
 
 @torch.inference_mode()

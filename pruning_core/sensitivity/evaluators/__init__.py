@@ -1,6 +1,7 @@
 """Evaluators: what runs the forks of a sweep, chosen by measurement."""
 
 from pruning_core.sensitivity.evaluators import onednn, onnx_runtime, torch_eager  # noqa: F401
+from pruning_core.sensitivity.evaluators.bfloat16 import agreement
 from pruning_core.sensitivity.evaluators.choice import EXAMPLES, ChosenEvaluator, best, choose
 from pruning_core.sensitivity.evaluators.seam import EVALUATORS, CannotRun, Evaluator, EvaluatorKind
 
@@ -11,6 +12,7 @@ __all__ = [
     "ChosenEvaluator",
     "Evaluator",
     "EvaluatorKind",
+    "agreement",
     "best",
     "choose",
 ]

@@ -61,11 +61,11 @@ def best(replay: Replay, choice: Mapping[str, str]) -> ChosenEvaluator:
 def choose(
     replay: Replay, frontier: Frontier, forks: Sequence[Values], names: Iterable[str] | None = None
 ) -> dict[str, str]:
-    """Time the evaluators on some of `forks` (changed constants each) and return the choice.
+    """Time the exact evaluators (or `names`) on some of `forks` (changed constants each) and return the choice.
 
     `frontier` holds about `EXAMPLES` examples before the first of the forks, and stays there.
     """
-    makers = {name: EVALUATORS[name].make(replay) for name in names or EVALUATORS}
+    makers = {name: EVALUATORS[name].make(replay) for name in names or _exact()}
     by_place = {replay.route(changed).position: changed for changed in forks}
     places, choice, walked = sorted(by_place), dict[str, str](), frontier.copy()
     for place in _spread(places):
@@ -74,6 +74,10 @@ def choose(
         timed = {name: found for name, found in seconds.items() if found is not None}
         choice[str(place)] = min(timed, key=lambda name: timed[name])
     return choice
+
+
+def _exact() -> list[str]:
+    return [name for name, kind in EVALUATORS.items() if kind.is_exact]
 
 
 def _spread(places: Sequence[int]) -> list[int]:

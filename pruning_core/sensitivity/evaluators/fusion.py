@@ -60,10 +60,13 @@ class More:
 
 
 class Fusion:
-    """Finds what can be fused in the graph of a replay; weights are packed when first needed."""
+    """Finds what can be fused in the graph of a replay; weights are packed when first needed.
 
-    def __init__(self, replay: Replay) -> None:
-        self.replay = replay
+    `constants` are those of the replay, or the same in another type.
+    """
+
+    def __init__(self, replay: Replay, constants: Values) -> None:
+        self.replay, self.constants = replay, constants
         self._index = {node: i for i, node in enumerate(replay.nodes)}
         self._packed: dict[int, Tensor] = {}
 
@@ -92,14 +95,14 @@ class Fusion:
     def _layer(self, i: int) -> Fused | None:
         node = self.replay.nodes[i]
         make, inputs = _LAYERS.get(operator(node)), self.replay.steps[i].inputs
-        if make is None or len(inputs) < 2 or not _fits(self.replay.constants.get(inputs[1])):
+        if make is None or len(inputs) < 2 or not _fits(self.constants.get(inputs[1])):
             return None
         return make(self, node, self._more(i, _AFTER_SUM[operator(node)]))
 
     def fused(self, node: fx.Node, more: "More", pack: Callable[[Tensor], Tensor], run: Callable[..., Any]) -> Fused:
         """Return the call of a layer, which packs the dense weight once and takes any other as it is."""
         x, w, *bias = self.replay.steps[self._index[node]].inputs
-        dense = self.replay.constants[w]
+        dense = self.constants[w]
 
         def call(values: Values) -> Any:
             weight = values[w]
@@ -177,7 +180,7 @@ _AFTER_SUM: dict[str, tuple[str, ...]] = {"aten.conv2d.default": ("relu",), "ate
 
 
 def _fits(weight: Tensor | None) -> bool:
-    return weight is not None and weight.dtype == torch.float32
+    return weight is not None and weight.dtype in (torch.float32, torch.bfloat16)
 
 
 def _pair(values: Any) -> list[int]:

@@ -30,7 +30,7 @@ class FusedRoute:
         for j, n in last.items():
             self.dies[n] += (j,)
         read = {j for call in self.calls for j in call.inputs}
-        self.constants = {j: replay.constants[j] for j in read if j in replay.constants}
+        self.constants = {j: fusion.constants[j] for j in read if j in fusion.constants}
         self.most = max(FEWEST, PART_BYTES // max(1, *(replay.value_bytes[i] for i in steps)))
 
     def part(self, values: Values) -> dict[int, Any]:
@@ -54,10 +54,10 @@ class OneDnnEvaluator(PartsEvaluator[FusedRoute]):
 
     def __init__(self, replay: Replay) -> None:
         super().__init__(replay)
-        self._fusion = Fusion(replay)
+        self.fusion = Fusion(replay, replay.constants)
 
     def make(self, changed: frozenset[int]) -> FusedRoute:
         """Return the fused calls of a route."""
         if not is_available():
             raise CannotRun("this build of torch has no oneDNN operators")
-        return FusedRoute(self.replay, self.batch, self._fusion, changed)
+        return FusedRoute(self.replay, self.batch, self.fusion, changed)

@@ -1,7 +1,7 @@
 """SEAM evaluators: how the part of the graph that a change touches is run on one chunk of examples.
 
-Adding one: a file with a class under `@evaluator(name, label)`, imported in `__init__.py`. All members answer alike but
-for rounding; which is fastest depends on model, layer and machine, and is measured (`choose`).
+Adding one: a file with a class under `@evaluator(name, label)`, imported in `__init__.py`. The exact members answer
+alike but for rounding; which is fastest depends on model, layer and machine, and is measured (`choose`).
 """
 
 from collections.abc import Callable
@@ -34,17 +34,18 @@ class EvaluatorKind:
     name: str
     label: str
     make: Callable[[Replay], Evaluator]
+    is_exact: bool  # answers as torch does but for rounding in 32 bits, so that it may be chosen
 
 
 EVALUATORS: Registry[EvaluatorKind] = Registry("evaluator")
 Made = TypeVar("Made", bound=Callable[[Replay], Evaluator])
 
 
-def evaluator(name: str, label: str) -> Callable[[Made], Made]:
+def evaluator(name: str, label: str, is_exact: bool = True) -> Callable[[Made], Made]:
     """Register a class (or function) that makes an evaluator of a replay."""
 
     def add(make: Made) -> Made:
-        EVALUATORS.add(name, EvaluatorKind(name, label, make))
+        EVALUATORS.add(name, EvaluatorKind(name, label, make, is_exact))
         return make
 
     return add

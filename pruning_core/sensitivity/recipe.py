@@ -6,10 +6,11 @@ from pruning_core.data import EvalData
 from pruning_core.model import Model
 from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.forks import ActivationForks, Forks, WeightForks
+from pruning_core.sensitivity.plain import PlainForks, PlainWalk
 from pruning_core.sensitivity.replay import Replay
 from pruning_core.sensitivity.request import Request
 from pruning_core.sensitivity.scope import Scope, scope_of
-from pruning_core.sensitivity.trust import EXAMPLES, check_replay
+from pruning_core.sensitivity.trust import EXAMPLES, CannotReplay, check_replay
 from pruning_core.sensitivity.worker import Worker
 
 
@@ -28,10 +29,19 @@ class Recipe:
         scope = scope_of(self.model, self.request, ranking)
         if replay is None or replay.coupling is not ranking.norms:
             replay = Replay(self.model.graph, ranking.norms)
-        check_replay(self.model, replay, self.data.batch(slice(EXAMPLES)))
+        try:
+            check_replay(self.model, replay, self.data.batch(slice(EXAMPLES)))
+        except CannotReplay as error:
+            if self.request.target == "activations":
+                raise
+            return self._plain(ranking, f"{error}; so the whole model ran for each cell, which is slower"), scope
         forks: Forks
         if self.request.target == "activations":
             forks = ActivationForks(self.model.graph, replay)
         else:
             forks = WeightForks(self.model.graph, replay, ranking, self.request, scope)
         return Worker(self.data, replay, forks), scope
+
+    def _plain(self, ranking: Ranking, notice: str) -> Worker:
+        walk = PlainWalk(self.model.module, self.data.batch(slice(1)))
+        return Worker(self.data, walk, PlainForks(self.model, ranking, self.request), notice)

@@ -13,13 +13,21 @@ CLOSE = 1e-3  # of the largest output; kernels and folding differ by about 1e-6
 CLOSE_HALF = 3e-2  # with weights of 16 bits
 
 
+class CannotReplay(ModelError):
+    """The graph does not stand for the module; the module itself can still be measured, slowly."""
+
+
 def check_replay(model: Model, replay: Replay, inputs: Tensor) -> None:
     """Refuse a model that replay would measure wrongly; `inputs` (batch, ...) are prepared examples."""
-    inputs = inputs[:EXAMPLES]
+    inputs, before = inputs[:EXAMPLES], [buffer.clone() for buffer in model.module.buffers()]
     with torch.inference_mode():
-        own, again, fewer = (_first(model.module(x)) for x in (inputs, inputs, inputs[:2]))
+        own, again, fewer = (first_tensor(model.module(x)) for x in (inputs, inputs, inputs[:2]))
         replayed = replay.outputs(replay.start(inputs))
     check_outputs(own)
+    for (name, buffer), old in zip(model.module.named_buffers(), before, strict=True):
+        if not torch.equal(buffer, old):
+            buffer.copy_(old)
+            raise CannotReplay(f"'{model.name}' changes its buffer '{name}' while it answers")
     if not _close(own, again):
         raise ModelError(
             f"'{model.name}' answers differently each time, so nothing measured on it can be trusted; "
@@ -32,7 +40,7 @@ def check_replay(model: Model, replay: Replay, inputs: Tensor) -> None:
         )
     if not _close(own, replayed):
         difference = float((own - replayed).abs().max())
-        raise ModelError(
+        raise CannotReplay(
             f"the traced graph of '{model.name}' differs from the model by {difference:.3g}; its forward may depend on "
             "values or on the batch size that were seen at tracing"
         )
@@ -43,7 +51,8 @@ def _close(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and float((a - b).abs().max()) <= share * max(1e-3, float(a.abs().max()))
 
 
-def _first(output: object) -> Tensor:
+def first_tensor(output: object) -> Tensor:
+    """Return the first tensor of what a model answered."""
     first = output[0] if isinstance(output, (tuple, list)) else output
     if isinstance(first, Tensor):
         return first

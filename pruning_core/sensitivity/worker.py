@@ -1,6 +1,7 @@
 """`Worker`: measures cells on chunks of examples. What is measured when, and what it means, is decided elsewhere."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from pruning_core.data import EvalData
 from pruning_core.errors import Cancelled, PruningError
 from pruning_core.sensitivity.answers import Answers
 from pruning_core.sensitivity.forks import Forks
-from pruning_core.sensitivity.replay import Frontier, Replay
+from pruning_core.sensitivity.replay import Frontier
 from pruning_core.sensitivity.tasks import Chunk, Result, Task
 
 CHUNKS = (64, 512)  # examples that walk the graph at a time, at least and at most
@@ -17,7 +18,21 @@ CHUNK_BYTES = 4 << 20  # all values of a chunk, where the bounds allow: small on
 KEPT_BYTES = 64 << 20  # values that are kept for the chunks of one task
 
 
-def chunk_size(replay: Replay) -> int:
+class Walk(Protocol):
+    """The dense model, walked from node to node; as `Replay` does it."""
+
+    example_bytes: int
+
+    def start(self, *inputs: Tensor) -> Frontier: ...
+
+    def advance(self, frontier: Frontier, position: int) -> Frontier: ...
+
+    def outputs(self, frontier: Frontier) -> Tensor: ...
+
+    def complete(self, frontier: Frontier) -> Tensor: ...
+
+
+def chunk_size(replay: Walk) -> int:
     """Return how many examples walk the graph at a time."""
     fewest, most = CHUNKS
     return min(most, max(fewest, CHUNK_BYTES // max(1, replay.example_bytes)))
@@ -26,8 +41,8 @@ def chunk_size(replay: Replay) -> int:
 class Worker:
     """Holds what the cells of one sweep need; made once in each process that measures."""
 
-    def __init__(self, data: EvalData, replay: Replay, forks: Forks) -> None:
-        self.data, self.replay, self.forks = data, replay, forks
+    def __init__(self, data: EvalData, replay: Walk, forks: Forks, notice: str = "") -> None:
+        self.data, self.replay, self.forks, self.notice = data, replay, forks, notice
         self.bytes_per_example = 0.0  # most that the values kept of an example took so far
 
     def dense(self, chunk: Chunk) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from pruning_core.data import EvalData
 from pruning_core.errors import DataError, PlanError, UnknownName
 from pruning_core.layers import Layer, tensor_at
 from pruning_core.model import Model
-from pruning_core.sensitivity import Cell, Progress, Replay, Request, forks, passes, sweep, worker
+from pruning_core.sensitivity import Cell, Progress, Replay, Request, Store, forks, passes, sweep, worker
 from pruning_core.sensitivity.order import PREVIEW
 from pruning_core.sensitivity.tasks import Result, Task
 
@@ -297,3 +298,43 @@ def test_activations_are_swept(small: Model) -> None:
     result = sweep(small, examples(), Request(target="activations", levels=(0.5,), exact=True))
     assert [(cell.layer, cell.state) for cell in result.cells] == [("conv", "exact")]
     assert "fc" in result.skipped
+
+
+class Counting(Small):
+    """Counts its calls in a buffer, and answers as if it did not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x)
+
+
+def test_a_model_that_cannot_be_replayed_is_measured_by_the_plain_loop_and_says_so(small: Model) -> None:
+    torch.manual_seed(0)
+    counting = Model("counting", Counting().eval(), small.example_inputs)
+    request = Request(levels=(0.5,), exact=True)
+    result, expected = sweep(counting, examples(), request), sweep(small, examples(), request)
+    assert [counts(cell) for cell in result.cells] == [counts(cell) for cell in expected.cells]
+    assert result.notices == (
+        "'counting' changes its buffer 'calls' while it answers; so the whole model ran for each cell, which is slower",
+    )
+
+
+def test_examples_of_one_class_and_a_single_one_are_measured_with_a_word(small: Model) -> None:
+    data = examples()
+    one_class = replace(data, targets=np.full(300, 2))
+    assert "all 300 examples are of class 2" in sweep(small, one_class, Request(levels=(0.5,))).notices[0]
+    result = sweep(small, replace(data, inputs=data.inputs[:1], targets=data.targets[:1]), Request(levels=(0.5,)))
+    assert result.notices == ("one example says nothing of others; give more to narrow the intervals",)
+    assert np.ptp(result.cells[0].drop_interval) > 1
+
+
+def test_what_was_kept_of_other_data_is_not_taken(small: Model, tmp_path: Path) -> None:
+    store, request = Store(tmp_path / "sweeps.sqlite"), Request(levels=(0.5,), exact=True)
+    first = sweep(small, examples(), request, store=store)
+    assert sweep(small, examples(), request, store=store).cells == first.cells
+    changed = replace(examples(), inputs=examples().inputs + np.float32(0.5))
+    assert sweep(small, changed, request, store=store).cells == sweep(small, changed, request).cells != first.cells

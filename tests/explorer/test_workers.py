@@ -325,7 +325,11 @@ def test_a_warm_pool_has_one_process_and_a_closed_one_none(pool: Pool) -> None:
 
 
 def test_an_interrupt_of_the_terminal_does_not_reach_a_task(pool: Pool) -> None:
-    task = Beside(pool, child_tasks.counted, 20, 0.01)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits none
+    try:
+        task = Beside(pool, child_tasks.counted, 20, 0.01)
+    finally:
+        signal.signal(signal.SIGINT, before)
     os.kill(pool._all[0].process.pid, signal.SIGINT)
     assert task.end()[0] == 20
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pruning_core.data import EvalData
 from pruning_core.errors import PruningError
@@ -19,7 +18,7 @@ from pruning_core.sensitivity.cells import Cell
 from pruning_core.sensitivity.cuts import Cuts, order_from_json, order_to_json, preview_chunks
 from pruning_core.sensitivity.evaluators import EXAMPLES
 from pruning_core.sensitivity.lines import Key, Line
-from pruning_core.sensitivity.order import order_of, preview_of
+from pruning_core.sensitivity.order import answers_of, margins, order_by, preview_of
 from pruning_core.sensitivity.passes import Passes
 from pruning_core.sensitivity.scope import Scope
 from pruning_core.sensitivity.store import Record
@@ -130,13 +129,16 @@ class Driver:
 
     def _cuts(self) -> Cuts | None:
         """Let the dense model answer all examples; the order that follows from its margins is kept for ever."""
-        parts: list[Tensor] = []
+        seen, answers, n_classes = [], [], 1
         for chunk in preview_chunks(np.arange(len(self.data)), self.size):
             if self.cancelled():
                 return None
-            parts.append(self.worker.dense(chunk))
-        logits = torch.cat(parts)
-        targets = None if self.data.targets is None else self.data.labels()
-        self.dense = Answers(logits, targets).dense
-        kept = self.record.settled("order", order_to_json(order_of(logits, targets)))
+            logits = self.worker.dense(chunk)  # let go of at once: of a language model all would not fit
+            targets = None if self.data.targets is None else self.data.labels(chunk.examples)
+            classes, n_classes = answers_of(logits)
+            self.dense += Answers(logits, targets).dense
+            seen.append(margins(logits, targets))
+            answers.append(classes)
+        order = order_by(np.concatenate(seen), np.concatenate(answers), n_classes)
+        kept = self.record.settled("order", order_to_json(order))
         return Cuts(order_from_json(kept), self.size)

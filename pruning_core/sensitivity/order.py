@@ -45,14 +45,24 @@ def order_of(logits: Tensor, targets: Tensor | None) -> Order:
 
     Outputs may be (N, positions, classes) with targets (N, positions): such examples have no one answer to go by.
     """
-    preview = preview_of(len(logits))
-    by_position = logits.dim() == 3
-    answers = np.zeros(len(logits), np.int64) if by_position else logits.argmax(1).cpu().numpy()
-    stratum, rates = _strata(margins(logits, targets), answers, 1 if by_position else logits.shape[1])
-    sizes, shuffled = np.bincount(stratum), _shuffled(len(logits))
+    return order_by(margins(logits, targets), *answers_of(logits))
+
+
+def answers_of(logits: Tensor) -> tuple[NDArray[np.int64], int]:
+    """Return the class that each output is for, (N,), and how many classes there are; one where there is no such."""
+    if logits.dim() == 3:
+        return np.zeros(len(logits), np.int64), 1
+    return logits.argmax(1).cpu().numpy(), logits.shape[1]
+
+
+def order_by(margins: NDArray[np.float64], answers: NDArray[np.int64], n_classes: int) -> Order:
+    """Return the order from what counts of the dense outputs: `margins` (N,) and `answers` (N,)."""
+    n, preview = len(margins), preview_of(len(margins))
+    stratum, rates = _strata(margins, answers, n_classes)
+    sizes, shuffled = np.bincount(stratum), _shuffled(n)
     members = [shuffled[stratum[shuffled] == k] for k in range(len(sizes))]  # the preview's examples come first
     blocks, taken = [preview], np.bincount(stratum[preview], minlength=len(sizes))
-    for share in _shares(len(logits)):
+    for share in _shares(n):
         wanted = np.maximum(np.ceil(np.minimum(share * rates, 1.0) * sizes).astype(np.int64), taken)
         block = np.concatenate([m[a:b] for m, a, b in zip(members, taken, wanted, strict=True)])
         taken = wanted

@@ -189,7 +189,9 @@ def _button_text(request: Request) -> str:
     last = work.last_sweep(app.model or "", app.data)
     if last and last.state == "stopped" and last.key == work.sweep_key(app.model or "", app.data or "", request):
         return "Go on"
-    return "Sweep again" if known(request) else "Sweep"
+    if known(request):
+        return "Sweep again"
+    return "Go on" if work.is_kept(app.model or "", app.data or "", request) else "Sweep"
 
 
 def _start(request: Request) -> None:

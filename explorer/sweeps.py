@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 import pruning_core as pc
-from explorer import findings, state
+from explorer import findings, state, work
 from explorer.components import declare
 from explorer.figures import curves, words
 from explorer.figures.heatmap import heatmap
@@ -15,6 +15,7 @@ from explorer.sweep_tools import live, metric
 from explorer.theme import DAMAGE
 from pruning_core import PruningError, Request
 from pruning_core.sensitivity.cells import Sweep
+from pruning_core.sensitivity.effort import USUAL
 from pruning_core.sensitivity.readings import Reading
 
 MOST_ROWS = 5  # of the table under the curves
@@ -32,7 +33,7 @@ def _results() -> None:
     if bench is None:
         return
     if known is None:
-        _nothing_yet(bench, request)
+        _nothing_yet(app, bench, request)
         return
     limits = present.limits(bench, known, request, app.tolerance)
     left, right = st.columns([940, 450], gap="medium")
@@ -59,9 +60,13 @@ def _results() -> None:
         findings.guesses(known)
 
 
-def _nothing_yet(bench: Any, request: Request) -> None:
+def _nothing_yet(app: state.ExplorerState, bench: Any, request: Request) -> None:
+    if work.is_kept(app.model or "", app.data or "", request):
+        st.caption("An earlier sweep of this way of pruning is kept. *Go on* shows it, and measures what is missing.")
+        return
     cells = {layer.name: len(request.levels) for layer in bench.model.graph.layers}
-    time = words.duration(bench.reference.seconds_for(cells, request.samples or 1))
+    share = 1.0 if request.exact else USUAL
+    time = words.duration(bench.reference.seconds_for(cells, request.samples or 1) * share)
     st.caption(f"No curves yet for this way of pruning. A sweep of all {len(cells)} layers takes about {time}.")
 
 

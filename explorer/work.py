@@ -6,12 +6,15 @@ from threading import RLock
 
 from explorer import jobs, resources, state
 from explorer.jobs import Job
+from explorer.settings import SETTINGS
 from explorer.tasks import latency, sweep
 from explorer.tasks.latency import Timed
 from pruning_core import Request
 from pruning_core.plan import Plan
 from pruning_core.sensitivity.cells import Cell, Sweep
-from pruning_core.sensitivity.sweep import Progress
+from pruning_core.sensitivity.recipe import Recipe
+from pruning_core.sensitivity.store import Store
+from pruning_core.sensitivity.sweep import Progress, document_of
 
 LATENCY_SECONDS = 4.0
 CURVES_KEPT = 500
@@ -68,6 +71,16 @@ def curve_key(model: str, data: str | None, request: Request) -> Hashable:
 def curves(model: str, data: str | None, request: Request) -> Sweep | None:
     """Return all cells known for this way of pruning."""
     return _curves.get(curve_key(model, data, request))
+
+
+def is_kept(model: str, data: str, request: Request) -> bool:
+    """Whether an earlier run of the program measured some of this sweep, so that it goes on from there."""
+    if not SETTINGS.workers:  # without worker processes nothing is kept
+        return False
+    dataset = resources.dataset(data, model)
+    examples = dataset.validation.take(request.samples)
+    recipe = Recipe(resources.model(model), examples, dataset.calibration, request)
+    return Store().count(document_of(recipe)) > 0
 
 
 def _keep(key: Hashable, about: Sweep, cells: tuple[Cell, ...]) -> None:

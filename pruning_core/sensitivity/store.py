@@ -9,6 +9,7 @@ until then a kill costs the time to measure it again. When the disk fails, the s
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from errno import ENOENT
 from hashlib import sha256
 from operator import attrgetter
@@ -86,6 +87,17 @@ class Store:
             return _KeptRecord(self.path, text)
         except (sqlite3.Error, OSError) as error:
             return Record(trouble(self.path, error))
+
+    def count(self, document: Mapping[str, Any]) -> int:
+        """Return how many results are kept under `document`; 0 where the file is not to be read."""
+        if not self.path.exists():
+            return 0
+        key = sha256(_canonical(document).encode()).hexdigest()
+        try:
+            with closing(connect(self.path)) as connection:
+                return int(connection.execute("SELECT COUNT(*) FROM results WHERE key = ?", (key,)).fetchone()[0])
+        except (sqlite3.Error, OSError, StoreError):
+            return 0
 
 
 class _KeptRecord(Record):

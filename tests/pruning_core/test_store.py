@@ -395,3 +395,14 @@ def test_the_exact_kind_of_a_trouble_does_not_change_the_remedy(path: Path) -> N
     error = sqlite3.OperationalError("locked")
     error.sqlite_errorcode = sqlite3.SQLITE_BUSY_SNAPSHOT
     assert "end the program that has locked it" in database.trouble(path, error)
+
+
+def test_a_store_says_how_much_it_keeps_of_a_sweep(tmp_path: Path) -> None:
+    store = Store(tmp_path / "sweeps.sqlite")
+    assert store.count({"a": 1}) == 0
+    with store.record({"a": 1}) as record:
+        record.put("fc", 0.5, 0, (Tally(n=1),))
+        record.put("fc", 0.5, 1, (Tally(n=1),))
+    assert (store.count({"a": 1}), store.count({"a": 2})) == (2, 0)
+    store.path.write_bytes(b"no database" * 100)
+    assert store.count({"a": 1}) == 0

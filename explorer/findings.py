@@ -79,7 +79,7 @@ def _pairs(app: state.ExplorerState, pruned: list[str]) -> None:
         st.plotly_chart(figure, key="pairs_map", config={"displayModeBar": False}, alt=describe(grid))
         st.caption(
             f"What two layers lose together beyond the sum of their single changes, in points, n "
-            f"{words.count(job.result.n)}; below 0 they hurt each other. italic: the interval holds 0."
+            f"{words.count(job.result.n)}; below 0 they hurt each other; in italics where the interval holds 0."
         )
 
 

@@ -85,11 +85,13 @@ PAGE_CSS = """<style>
 .stMainBlockContainer .stVerticalBlock:has(> .st-key-mixer), .stVerticalBlock:has(> .st-key-panel_head) { gap: 0 }
 .stColumn:has(.st-key-side) { border-left: 1px solid color-mix(in srgb, currentColor 14%, transparent) }
 .st-key-pane { padding: 10px 18px 16px }
+.st-key-page .st-key-side { padding-left: 18px }
 .st-key-empty, .st-key-page { padding: 20px 24px }
 .st-key-fit_table .stHorizontalBlock { min-height: 36px; max-height: 36px; align-items: center }
 .st-key-job_bar { padding: 6px 24px; background: color-mix(in srgb, currentColor 5%, transparent) }
 @media (max-width: 1200px) {
   .stHorizontalBlock:has(> .stColumn .st-key-side) { flex-direction: column }
   .stHorizontalBlock:has(> .stColumn .st-key-side) > .stColumn { width: 100%; flex: none; border-left: 0 }
+  .st-key-page .st-key-side { padding-left: 0 }
 }
 </style>"""

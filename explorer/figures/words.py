@@ -17,8 +17,8 @@ def signed(value: float, digits: int = 1) -> str:
 
 
 def typeset(sentence: str) -> str:
-    """Return a sentence of the library with the app's minus signs and a capital."""
-    text = re.sub(r"(?<![\w])-(?=\d)", MINUS, sentence)
+    """Return a sentence of the library with the app's minus and percent signs and a capital."""
+    text = re.sub(r"(?<=\d)%", " %", re.sub(r"(?<![\w])-(?=\d)", MINUS, sentence))
     return f"{text[:1].upper()}{text[1:]}"
 
 

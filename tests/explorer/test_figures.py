@@ -213,6 +213,11 @@ def test_every_metric_has_the_same_fields() -> None:
     assert len({frozenset(metric) for metric in drawn}) == 1
 
 
+def test_a_sentence_of_the_library_is_set_in_the_apps_signs() -> None:
+    text = "-8.2 points of top-1 at 60%, conv-2"
+    assert words.typeset(text) == "−8.2 points of top-1 at 60 %, conv-2"
+
+
 # ---- heatmap
 
 LEVELS = [0.2, 0.4, 0.6]

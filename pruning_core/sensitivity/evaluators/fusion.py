@@ -48,6 +48,12 @@ class Fused:
     run: Call
     inputs: tuple[int, ...]
     result: int
+    steps: tuple[int, ...]
+
+    @staticmethod
+    def plain(replay: Replay, i: int) -> "Fused":
+        """Return one step as it is."""
+        return Fused(replay.steps[i].run, replay.steps[i].inputs, i, (i,))
 
 
 @dataclass(frozen=True)
@@ -71,22 +77,20 @@ class Fusion:
         self._packed: dict[int, Tensor] = {}
 
     def of(self, steps: Iterable[int]) -> list[Fused]:
-        """Return the calls for some steps in their order."""
-        replay, taken, found = self.replay, set[int](), []
+        """Return the calls for some steps in their order; the last one may take in steps that follow."""
+        taken, found = set[int](), list[Fused]()
         for i in steps:
             if i not in taken:
-                fused = self._layer(i) or Fused(replay.steps[i].run, replay.steps[i].inputs, i)
-                found.append(fused)
-                taken |= self._between(i, fused.result)
+                found.append(self._layer(i) or Fused.plain(self.replay, i))
+                taken.update(found[-1].steps)
         return found
 
-    def _between(self, first: int, last: int) -> set[int]:
+    def _through(self, first: int, last: int) -> tuple[int, ...]:
         """Return the steps from a layer to the last one that is fused with it."""
-        found = {first}
-        while first != last:
-            first = self._only_user(first) or last
-            found.add(first)
-        return found
+        steps = [first]
+        while steps[-1] != last:
+            steps.append(self._only_user(steps[-1]) or last)
+        return tuple(steps)
 
     def _only_user(self, i: int) -> int | None:
         users = [user for user in self.replay.nodes[i].users if self._index[user] in self.replay.steps]
@@ -111,7 +115,8 @@ class Fusion:
             added = None if more.added is None else values[more.added]
             return run(values[x], weight, values[bias[0]] if bias else None, added)
 
-        return Fused(call, (x, w, *bias, *([] if more.added is None else [more.added])), more.last)
+        inputs = (x, w, *bias, *([] if more.added is None else [more.added]))
+        return Fused(call, inputs, more.last, self._through(self._index[node], more.last))
 
     def _more(self, i: int, after_sum: tuple[str, ...]) -> "More":
         """Return what goes with a layer; behind a sum only some activations do."""

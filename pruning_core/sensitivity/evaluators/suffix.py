@@ -12,8 +12,8 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from pruning_core.layers import NONLINEAR, operator
 from pruning_core.sensitivity.evaluators.batch import Batch
+from pruning_core.sensitivity.evaluators.fusion import Fused, Fusion
 from pruning_core.sensitivity.evaluators.onnx_builder import Builder, translate
 from pruning_core.sensitivity.evaluators.parts import Reads
 from pruning_core.sensitivity.evaluators.seam import CannotRun
@@ -35,12 +35,13 @@ class Part:
 class Suffix:
     """Runs the route of some changed constants."""
 
-    def __init__(self, replay: Replay, batch: Batch, changed: frozenset[int]) -> None:
+    def __init__(self, replay: Replay, batch: Batch, fusion: Fusion | None, changed: frozenset[int]) -> None:
         self.replay, self.reads = replay, Reads.of(replay, batch, changed)
-        route, steps = replay.route(changed), replay.steps
-        self.head = _head(replay, changed)
-        self.rest = tuple(i for i in route.steps if i not in self.head and not batch.is_size(i))
-        own = {j for i in self.head for j in steps[i].inputs}
+        route, steps, head = replay.route(changed), replay.steps, _head(replay, changed)
+        self.head = fusion.of(head) if fusion else [Fused.plain(replay, i) for i in head]
+        in_head = {i for call in self.head for i in call.steps}
+        self.rest = tuple(i for i in route.steps if i not in in_head and not batch.is_size(i))
+        own = {j for i in in_head for j in steps[i].inputs}
         read = {j for i in self.rest for j in steps[i].inputs} - set(self.rest)
         self._own_constants = sorted(j for j in own if j in replay.constants)
         self._fixed = sorted(j for j in read if j in replay.constants and j not in changed)
@@ -59,8 +60,8 @@ class Suffix:
     def run(self, part: Part, moving: Values, changed: Values) -> Tensor:
         """Return the output (batch, ...) of a part."""
         values = {**part.values, **changed, **moving}
-        for i in self.head:
-            values[i] = self.replay.steps[i].run(values)
+        for call in self.head:
+            values[call.result] = call.run(values)
         if not self.rest:
             result: Tensor = values[self.replay.output]
             return result
@@ -93,15 +94,11 @@ class Suffix:
 
 
 def _head(replay: Replay, changed: frozenset[int]) -> tuple[int, ...]:
-    """Return the steps up to the first layer whose weight changes, and the activation after it."""
+    """Return the steps up to the first layer whose weight changes."""
     steps, weights = replay.route(changed).steps, {j for j in changed if j in replay.constants}
     after_weights = weights | {i for i in steps if not replay.macs[i] and weights.issuperset(replay.steps[i].inputs)}
-    own = [n for n, i in enumerate(steps) if replay.macs[i] and after_weights.intersection(replay.steps[i].inputs)]
-    if not own:
-        return ()
-    head, after = steps[: own[0] + 1], steps[own[0] + 1 : own[0] + 2]
-    kind = operator(replay.nodes[after[0]]).split(".") if after and replay.steps[after[0]].inputs == head[-1:] else []
-    return head + after if len(kind) > 1 and kind[1] in NONLINEAR else head
+    own = (n for n, i in enumerate(steps) if replay.macs[i] and after_weights.intersection(replay.steps[i].inputs))
+    return steps[: next(own, -1) + 1]
 
 
 def _name(place: int) -> str:

@@ -12,11 +12,12 @@ from explorer.jobs import Job
 from explorer.present import findings as present
 from explorer.tasks import findings as tasks
 from pruning_core.loaders.re_estimated import MARK, spec_of
-from pruning_core.sensitivity import Sweep
+from pruning_core.sensitivity import Request, Sweep
 from pruning_core.sensitivity.hints import HINTS
 from pruning_core.sensitivity.norm_statistics import statistics_of
 
 PAIRS_SAMPLES = 512
+GUESSED_AT = 0.7
 MOST_PAIRED = 12  # layers; 66 pairs
 
 
@@ -99,6 +100,21 @@ def guesses(known: Sweep) -> None:
             )
         for member in HINTS.values():
             st.caption(f"**{member.label}**: {member.doc}")
+
+
+def ranks(request: Request) -> None:
+    """Offer an order of the layers that needs no data, where nothing is measured yet."""
+    if request.target != "weights":
+        return
+    with st.expander("A guess without data: which layers might lose most"):
+        job = _asked("ranks", request, GUESSED_AT)
+        _button(job, "Guess", "ranks", tasks.ranks, request, GUESSED_AT)
+        if job and job.result:
+            st.table(present.rank_table(job.result), border="horizontal")
+            st.caption(
+                f"At {words.percent(GUESSED_AT, 0)} sparsity. A guess, not a measurement: after a sweep the page shows "
+                "how well each of these ranked what was measured."
+            )
 
 
 def _button(job: Job | None, label: str, kind: str, function: Callable[..., Any], *arguments: Any) -> None:

@@ -68,6 +68,8 @@ def _nothing_yet(app: state.ExplorerState, bench: Any, request: Request) -> None
     share = 1.0 if request.exact else USUAL
     time = words.duration(bench.reference.seconds_for(cells, request.samples or 1) * share)
     st.caption(f"No curves yet for this way of pruning. A sweep of all {len(cells)} layers takes about {time}.")
+    if live() is None:
+        findings.ranks(request)
 
 
 def _running_cell() -> tuple[str, float] | None:

@@ -40,6 +40,17 @@ def pair_grid(found: InteractionMap) -> PairGrid:
     return PairGrid(found.layers, beyond)
 
 
+def rank_table(scores: dict[str, dict[str, float]]) -> list[dict[str, str]]:
+    """Return the layers, the worst by the first guess on top; a guess that tells no layers apart is left out."""
+    telling = {name: by_layer for name, by_layer in scores.items() if len(set(by_layer.values())) > 1}
+    first = next(iter(telling.values()), {})
+    order = sorted(first, key=lambda layer: -first[layer])
+    return [
+        {"Layer": layer} | {HINTS[name].label: f"{by_layer[layer]:.2g}" for name, by_layer in telling.items()}
+        for layer in order
+    ]
+
+
 def guess_table(worth: tuple[HintWorth, ...]) -> list[dict[str, str]]:
     """Return what each guess was worth, over all cells and across the layers at the level where layers differ most."""
     rows = []

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from explorer.loading import Subject
 from explorer.tasks.task import Task
 from pruning_core.plan import Plan
-from pruning_core.sensitivity import Sweep
+from pruning_core.sensitivity import Request, Sweep
 from pruning_core.sensitivity.additivity import Additivity, additivity
-from pruning_core.sensitivity.hints import HINTS, HintWorth, worth_of
+from pruning_core.sensitivity.hints import HINTS, HintWorth, guesses_at, worth_of
 from pruning_core.sensitivity.interactions import InteractionMap, interactions
 from pruning_core.sensitivity.norm_statistics import check_norm_statistics
 
@@ -41,6 +41,11 @@ def pairs(task: Task, subject: Subject, plan: Plan, layers: Sequence[str], sampl
         cancelled=task.cancelled,
         on_progress=lambda done, total: task.note(done / total),
     )
+
+
+def ranks(task: Task, subject: Subject, request: Request, level: float) -> dict[str, dict[str, float]]:
+    """Return what each guess says of each layer, before anything is measured."""
+    return guesses_at(level, request, task.reference(subject).ranking)
 
 
 def guesses(task: Task, subject: Subject, found: Sweep) -> tuple[HintWorth, ...]:

@@ -7,6 +7,7 @@ their rank correlation with the measured harm; `sparsity` knows no model at all,
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,8 @@ from pruning_core.registry import Registry
 from pruning_core.sensitivity.cells import Cell, Sweep
 from pruning_core.sensitivity.correlation import Correlation, spearman
 from pruning_core.sensitivity.estimates import kl_of, rise_of
+from pruning_core.sensitivity.request import Request
+from pruning_core.sensitivity.scope import scope_of
 
 Key = tuple[str, float]  # layer, sparsity
 POWER_STEPS = 20  # the norm is then about 1 % too small, for the removed part and the whole alike
@@ -143,17 +146,28 @@ def scores_of(name: str, sweep: Sweep, ranking: Ranking) -> dict[Key, float]:
     if sweep.granularity == "mixed" or sweep.criterion == "mixed":
         raise DataError("layers of this sweep are cut in different ways; hints compare cells that are cut alike")
     ranking = ranking.under(Plan(**sweep.options))
-    return {(cell.layer, cell.sparsity): member(_removal(cell, sweep, ranking)) for cell in sweep.cells}
+    how: dict[str, Any] = {"granularity": sweep.granularity, "criterion": sweep.criterion, "settings": sweep.settings}
+    keys = [(cell.layer, cell.sparsity) for cell in sweep.cells]
+    return {key: member(_removal(key[0], LayerPlan(sparsity=key[1], **how), ranking)) for key in keys}
 
 
-def _removal(cell: Cell, sweep: Sweep, ranking: Ranking) -> Removal:
-    wish = LayerPlan(
-        sparsity=cell.sparsity, granularity=sweep.granularity, criterion=sweep.criterion, settings=sweep.settings
-    )
-    graph, units, masks = ranking.model.graph, ranking.units(cell.layer, wish), ranking.masks(cell.layer, wish)
-    members = [name for name in ((cell.layer,) if units is None else units.members) if name in masks]
+def guesses_at(level: float, request: Request, ranking: Ranking) -> dict[str, dict[str, float]]:
+    """Return the score of each layer at about one level, by hint, before anything is measured.
+
+    A layer that has no such level stands with its nearest; one that cannot be pruned in this way is left out.
+    """
+    ranking = ranking.under(request)
+    levels = scope_of(ranking.model, request, ranking).levels
+    wishes = {name: request.wish(min(at, key=lambda one: abs(one - level))) for name, at in levels.items()}
+    removals = {name: _removal(name, wish, ranking) for name, wish in wishes.items()}
+    return {member.name: {name: member(removal) for name, removal in removals.items()} for member in HINTS.values()}
+
+
+def _removal(layer: str, wish: LayerPlan, ranking: Ranking) -> Removal:
+    graph, units, masks = ranking.model.graph, ranking.units(layer, wish), ranking.masks(layer, wish)
+    members = [name for name in ((layer,) if units is None else units.members) if name in masks]
     weights = {name: graph.weight(name) for name in members}
-    return Removal(weights, {name: masks[name] for name in members}, cell.sparsity, graph.params)
+    return Removal(weights, {name: masks[name] for name in members}, wish.sparsity, graph.params)
 
 
 def _harm(cells: tuple[Cell, ...]) -> tuple[dict[Key, float], str]:

@@ -353,6 +353,16 @@ def test_what_layers_lose_together_stands_beside_the_sum() -> None:
     assert "Spearman's rank correlation" in words_of(app)
 
 
+def test_a_guess_orders_the_layers_before_anything_is_measured() -> None:
+    app = found(sensitivity(STATES["lenet, dense"]), "start_ranks")
+    assert not app.exception
+    (table,) = app.table
+    assert sorted(table.value["Layer"]) == ["fc1", "fc2", "fc3"]
+    energy = [float(text) for text in table.value["Removed weight energy"]]
+    assert energy == sorted(energy, reverse=True)
+    assert "Sparsity alone" not in table.value  # it tells no layers apart
+
+
 def test_norms_that_disagree_are_said_and_mended_by_one_button(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(findings, "norms", lambda task, subject: "The batch-norm statistics disagree with the data.")
     app = sensitivity(link_to("resnet_fashion", "fashion_mnist"))

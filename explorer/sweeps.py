@@ -10,8 +10,9 @@ from explorer.components import declare
 from explorer.figures import curves, words
 from explorer.figures.heatmap import heatmap
 from explorer.present import sweeps as present
-from explorer.sweep_tools import known as known_cells
-from explorer.sweep_tools import live, metric
+from explorer.sweep_choices import known as known_cells
+from explorer.sweep_choices import metric
+from explorer.sweep_tools import live
 from explorer.theme import DAMAGE
 from pruning_core import PruningError, Request
 from pruning_core.sensitivity.cells import Sweep

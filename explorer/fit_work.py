@@ -71,7 +71,7 @@ def known(model: str, data: str | None, request: Request) -> Sweep | None:
     found, names = work.curves(model, data, request), request.layers or ()
     if found is None:
         return None
-    enough = [c for c in found.cells if c.layer in names and work.examples_behind(c) >= (request.samples or 0)]
+    enough = [c for c in found.cells if c.layer in names and c.tally.n >= (request.samples or 0)]
     return replace(found, cells=tuple(enough))
 
 

@@ -52,6 +52,8 @@ def _results() -> None:
             scale=present.scale(reading),
         )
         declare("sweep")(key="sweep", data=data | {"scale": DAMAGE}, on_set_change=_set, on_curves_change=_curves)
+        for text in known.notices:
+            st.caption(words.typeset(text))
     with right, st.container(key="side", gap="small"):
         _selected(app, known, reading, limits)
         _advice(app, known, reading)

@@ -58,7 +58,7 @@ def sweep_and_keep(job: Job, model: str, data: str, request: Request, note: Call
         note(batch[-1])
 
     result: Sweep = job.run(sweep.run, subject, request, note=keep, resumable=True)
-    _keep(key, result, result.cells)
+    _keep(key, result, (*result.cells, *result.failed))
     return result
 
 
@@ -88,17 +88,14 @@ def _keep(key: Hashable, about: Sweep, cells: tuple[Cell, ...]) -> None:
     with _lock:
         known = _curves.pop(key, about)
         old = {(cell.layer, cell.sparsity): cell for cell in known.cells}
-        new = {(cell.layer, cell.sparsity): cell for cell in cells}
+        new = {(cell.layer, cell.sparsity): cell for cell in cells if cell.state != "failed"}
+        failed = {(cell.layer, cell.sparsity): cell for cell in (*known.failed, *cells) if cell.state == "failed"}
         better = {at: cell for at, cell in new.items() if at not in old or old[at].worth <= cell.worth}
         newest = about if about.n_samples >= known.n_samples else known
-        _curves[key] = replace(newest, cells=tuple((old | better).values()))
+        left = tuple(cell for at, cell in failed.items() if at not in new)
+        _curves[key] = replace(newest, cells=tuple((old | better).values()), failed=left)
         while len(_curves) > CURVES_KEPT:
             _curves.pop(next(iter(_curves)))
-
-
-def examples_behind(cell: Cell) -> int:
-    """Return on how many examples a cell is known: all of its sweep where it is settled, else those measured."""
-    return max(cell.tally.n, sum(cell.sizes) if cell.done else 0)
 
 
 def last_sweep(model: str, data: str | None) -> Job | None:

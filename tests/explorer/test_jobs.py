@@ -12,9 +12,11 @@ import pytest
 
 from explorer import export_work, jobs, resources, tasks, work
 from explorer.jobs import Job
+from explorer.present import sweeps
 from pruning_core import PruningError, Request
 from pruning_core.plan import LayerPlan, Plan
 from pruning_core.sensitivity.cells import Cell, Sweep
+from pruning_core.sensitivity.readings import READINGS
 from pruning_core.sensitivity.tally import Tally
 
 SECONDS = 60.0
@@ -296,3 +298,15 @@ def test_a_failed_export_leaves_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_p
     job = finished(export_work.start_export(LENET, None, Plan()))
     assert (job.state, job.error) == ("failed", "the disk is full")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cell_that_failed_stands_beside_the_others_until_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "_curves", {})
+    broken = Cell("fc1", 0.5, 0.5, (), (100,), "failed", why="fc1 at sparsity 0.5: no memory")
+    good, about = cell("fc2", 0.5, 100), Sweep(LENET, "mnist", 100, 1.0, 0.0, "row", "l1", {}, True, (), 1.0, {})
+    work._keep("key", about, (broken, good))
+    assert (work._curves["key"].cells, work._curves["key"].failed) == ((good,), (broken,))
+    shown = sweeps.cells(work._curves["key"], READINGS["accuracy"])
+    assert shown["fc1", 0.5]["text"] == "fc1 at sparsity 0.5: no memory"
+    work._keep("key", about, (cell("fc1", 0.5, 100),))
+    assert not work._curves["key"].failed

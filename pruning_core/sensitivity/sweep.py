@@ -11,6 +11,7 @@ import torch
 
 from pruning_core.criteria import CRITERIA
 from pruning_core.data import EvalData, check_fits
+from pruning_core.errors import WorkersError
 from pruning_core.model import Model
 from pruning_core.plan import options_of
 from pruning_core.positions import NO_TARGET
@@ -48,7 +49,8 @@ def sweep(
     """Run the sweep and return it; stopped early by `cancelled`, it holds the cells measured so far.
 
     With a `store` what was measured before is not measured again, whoever measured it and however that ended. The
-    `executor` says who measures; the cells are the same to the last digit.
+    `executor` says who measures; the cells are the same to the last digit. Where those who measure are gone in the
+    middle, the sweep ends there, and one of its notices says so.
     """
     recipe = Recipe(model, data.take(request.samples), ranking.calibration if ranking else calibration or data, request)
     check_fits(recipe.data, model.graph)
@@ -56,8 +58,16 @@ def sweep(
     with store.record(document_of(recipe)) if store else Record() as record, executor(recipe, worker) as runs:
         driver = Driver(scope, worker, runs, record, cancelled)
         started = perf_counter()
-        _run(driver, request, on_progress, started)
-        return _swept(recipe, scope, driver, perf_counter() - started, record)
+        gone = ""
+        try:
+            _run(driver, request, on_progress, started)
+        except WorkersError as error:
+            if not any(line.blocks for line in driver.lines.values()):
+                raise
+            gone = str(error)  # what was measured until then stands
+        record.flush()
+        notices = (*_notices(recipe.data), *filter(None, (worker.notice, record.notice, gone)))
+        return _swept(recipe, scope, driver, perf_counter() - started, notices)
 
 
 def _run(driver: Driver, request: Request, on_progress: Callable[[Progress], None], started: float) -> None:
@@ -69,7 +79,7 @@ def _run(driver: Driver, request: Request, on_progress: Callable[[Progress], Non
         on_progress(Progress(cell, effort.share, perf_counter() - started, done, len(lines), effort.recalled))
 
 
-def _swept(recipe: Recipe, scope: Scope, driver: Driver, seconds: float, record: Record) -> Sweep:
+def _swept(recipe: Recipe, scope: Scope, driver: Driver, seconds: float, notices: tuple[str, ...]) -> Sweep:
     model, data, request = recipe.model, recipe.data, recipe.request
     cells, dense = [line.cell for line in driver.lines.values()], driver.dense
     return Sweep(
@@ -87,14 +97,14 @@ def _swept(recipe: Recipe, scope: Scope, driver: Driver, seconds: float, record:
         skipped=dict(scope.skipped),
         options={name: value for name, value in options_of(request).items() if value != getattr(Request, name)},
         dense=dense,
-        notices=_notices(data, record),
+        notices=notices,
         failed=tuple(cell for cell in cells if cell.state == "failed"),
         target=request.target,
     )
 
 
-def _notices(data: EvalData, record: Record) -> tuple[str, ...]:
-    found = [record.notice] if record.notice else []
+def _notices(data: EvalData) -> tuple[str, ...]:
+    found = []
     classes = [] if data.targets is None else np.unique(data.targets[data.targets != NO_TARGET]).tolist()
     if len(data) > 1 and len(classes) == 1:
         found.append(

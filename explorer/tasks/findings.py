@@ -1,6 +1,7 @@
 """What a sweep leaves open, as tasks: batch-norm statistics, layers pruned together, and what guesses were worth."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from explorer.loading import Subject
 from explorer.tasks.task import Task
@@ -11,12 +12,18 @@ from pruning_core.sensitivity.hints import HINTS, HintWorth, guesses_at, worth_o
 from pruning_core.sensitivity.interactions import InteractionMap, interactions
 from pruning_core.sensitivity.norm_statistics import check_norm_statistics
 
+NORMS_EXAMPLES = 512  # of each split
+
 
 def norms(task: Task, subject: Subject) -> str | None:
-    """Return the sentence on batch-norm statistics that disagree with the data, or None."""
+    """Return the sentence on batch-norm statistics that disagree with the data, or None.
+
+    Few examples are enough to see what is worth a word, and a sweep that is asked for waits no longer than a second.
+    """
     reference = task.reference(subject)
     assert reference.dataset is not None
-    finding = check_norm_statistics(reference.model, reference.dataset, task.cancelled)
+    splits = {name: split.take(NORMS_EXAMPLES) for name, split in reference.dataset.splits.items()}
+    finding = check_norm_statistics(reference.model, replace(reference.dataset, splits=splits), task.cancelled)
     return finding.sentence if finding else None
 
 

@@ -4,15 +4,19 @@ import gc
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
+import torch
 
+import pruning_core as pc
 from explorer import export_work, jobs, resources, tasks, work
 from explorer.jobs import Job
 from explorer.present import sweeps
+from explorer.tasks import findings
 from pruning_core import PruningError, Request
 from pruning_core.plan import LayerPlan, Plan
 from pruning_core.sensitivity.cells import Cell, Sweep
@@ -310,3 +314,32 @@ def test_a_cell_that_failed_stands_beside_the_others_until_it_is_measured(monkey
     assert shown["fc1", 0.5]["text"] == "fc1 at sparsity 0.5: no memory"
     work._keep("key", about, (cell("fc1", 0.5, 100),))
     assert not work._curves["key"].failed
+
+
+@pytest.mark.slow
+def test_spoiled_norms_are_found_by_the_task_of_the_page() -> None:
+    model, dataset = pc.load_model("resnet_fashion"), pc.load_data("fashion_mnist")
+    spoiled = deepcopy(model.module)
+    with torch.no_grad():
+        for name, buffer in spoiled.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.add_(0.5 * buffer.abs().mean())
+    worse = pc.Reference(pc.Model("spoiled", spoiled, model.example_inputs), dataset)
+    for reference, said in ((worse, True), (pc.Reference(model, dataset), False)):
+        job = jobs.start(("norms", said), "norms", lambda job, r=reference: findings.norms(_Task(r), None))
+        job._future.result(60)
+        assert (job.result is not None) == said, job.result
+        assert not said or "disagree with the data" in job.result
+
+
+class _Task:
+    store, paused_seconds = None, 0.0
+
+    def __init__(self, reference: pc.Reference) -> None:
+        self._reference = reference
+
+    def reference(self, subject: object) -> pc.Reference:
+        return self._reference
+
+    def cancelled(self) -> bool:
+        return False

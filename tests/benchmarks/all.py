@@ -1,7 +1,7 @@
 """Run the benchmarks that docs/performance.md shows, one after the other, and write its tables anew.
 
-`python -m tests.benchmarks.all --out docs/measured` on a quiet machine, below a quarter of an hour on one core but for
-`executors`, which takes two. Each part is a process with one thread whose document goes to OUT/PART.json; a part that
+`python -m tests.benchmarks.all --out docs/measured` on a quiet machine takes about a quarter of an hour on one core;
+`executors` takes two cores. Each part is a process with one thread whose document goes to OUT/PART.json; a part that
 fails leaves the document that was there and the others run.
 """
 
@@ -24,7 +24,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "executors": (),
 }
 QUICK: dict[str, tuple[str, ...]] = {
-    "sweeps": ("--n", "100", "--layers", "1", "--naive-seconds", "1"),
+    "sweeps": ("--n", "100", "--layers", "2", "--naive-seconds", "1"),
     "peers": ("--n", "100", "--layers", "1"),
     "slider": ("--moves", "2"),
     "memory": ("--n", "100"),

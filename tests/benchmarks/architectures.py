@@ -74,13 +74,13 @@ class Architecture:
 
 LARGER = {
     "resnet20": Architecture(
-        ResNet20, 32, 6, Recipe(4, "sgd", peak_lr=0.15, weight_decay=5e-4, shift=1, with_flip=True, with_bf16=True)
+        ResNet20, 32, 4, Recipe(4, "sgd", peak_lr=0.15, weight_decay=5e-4, shift=1, with_flip=True, with_bf16=True)
     ),
     "mobilenet_v2_96": Architecture(
-        _mobilenet_v2, 96, 6, Recipe(3, "adamw", peak_lr=3e-3, weight_decay=0.05, shift=1, with_flip=True)
+        _mobilenet_v2, 96, 4, Recipe(3, "adamw", peak_lr=3e-3, weight_decay=0.05, shift=1, with_flip=True)
     ),
     "vit_tiny": Architecture(
-        ViTTiny, 32, 4, Recipe(4, "adamw", peak_lr=1e-3, weight_decay=0.05, shift=1, with_flip=True, with_bf16=True)
+        ViTTiny, 32, 2, Recipe(4, "adamw", peak_lr=1e-3, weight_decay=0.05, shift=1, with_flip=True, with_bf16=True)
     ),
 }
 

@@ -65,7 +65,7 @@ class Timed:
 def main() -> None:
     """Print the figures."""
     options = parser(__doc__, ["resnet_fashion"])
-    options.add_argument("--n", type=int, default=2000, help="examples")
+    options.add_argument("--n", type=int, default=1000, help="examples")
     options.add_argument("--layers", type=int, default=0, help="layers swept (default: all)")
     given = options.parse_args()
 

@@ -36,7 +36,7 @@ def times(value: float) -> str:
 def percent(value: float, digits: int = 1) -> str:
     """Return a share; one that is not all never reads 100 %."""
     text = f"{100 * value:.{digits}f}"
-    return f"{'below ' if value < 1 and float(text) == 100 else ''}{text.removesuffix('.0')} %"
+    return f"{'below ' if value < 1 and float(text) == 100 else ''}{float(text):g} %"
 
 
 def pair(percentiles: Document) -> str:
@@ -76,14 +76,14 @@ def work(document: Document) -> str:
 
 def previews(document: Document) -> str:
     """The first map of all cells."""
-    head = ["model", "examples", "time, s", "share of the naive loop", "Spearman across layers at 0.7", "95 % interval"]
+    head = ["model", "time, s", "share of the naive loop", "layers", "Spearman across them at 0.7", "95 % interval"]
     rows = []
     for name, found in document["subjects"].items():
         preview = found["preview"]
         value, interval = preview["spearman_of_layers"], preview["spearman_interval"]
         known = ["–" if value is None else f"{value:.2f}", " to ".join(f"{end:.2f}" for end in interval or ()) or "–"]
         time = [f"{preview['cpu_s']:.2f}", percent(preview["share_of_naive"])]
-        rows.append([name, f"{preview['examples']}", *time, *known])
+        rows.append([name, *time, f"{preview['layers']}", *known])
     return table(head, rows)
 
 

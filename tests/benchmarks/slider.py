@@ -56,7 +56,7 @@ def measure_sample(name: str, moves: int) -> dict[str, Any]:
 def main() -> None:
     """Print the figures of all samples."""
     options = parser(__doc__)
-    options.add_argument("--moves", type=int, default=24, help="moves of each layer's slider")
+    options.add_argument("--moves", type=int, default=16, help="moves of each layer's slider")
     given = options.parse_args()
 
     def measure() -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 
 from pruning_core.sensitivity import DEFAULT_LEVELS, Request
 from pruning_core.sensitivity.executors import in_process
-from tests.benchmarks import executors, memory, peers, performance, slider, sweeps
+from tests.benchmarks import executors, memory, peer_loops, peers, performance, slider, sweeps
 from tests.benchmarks.architectures import LARGER, Enlarged
 from tests.benchmarks.common import machine, rounded
 from tests.benchmarks.limit import limit
@@ -64,16 +64,16 @@ def test_pages_show_the_documents_that_are_kept(page: Path) -> None:
 
 def test_loops_of_peers_agree_with_each_other(small: Subject) -> None:
     first = Subject(small.model, small.data.take(16), small.layers[:1], small.weights)
-    one, other = peers.distiller(first), peers.nni(first)
+    one, other = peer_loops.distiller(first), peer_loops.nni(first)
     assert one == other  # masks of rising sparsity lie within each other
     assert len(one) == len(DEFAULT_LEVELS)
-    assert set(peers.sparseml_torch(first)) == set(one)
+    assert set(peer_loops.sparseml_torch(first)) == set(one)
 
 
 @pytest.mark.slow
 def test_all_peers_are_compared(small: Subject) -> None:
     found = peers.compare(Subject(small.model, small.data.take(16), small.layers[:1], small.weights))
-    assert set(found["times_exact"]) == set(peers.PEERS)
+    assert set(found["times_exact"]) == set(peer_loops.PEERS)
 
 
 def test_a_slider_is_timed_for_every_layer() -> None:

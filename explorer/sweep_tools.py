@@ -58,7 +58,7 @@ def _progress(job_id: str) -> None:
     cell, left = progress.cell, words.duration(progress.seconds_left)
     done = f"{progress.cells_done} of {progress.cells_total} cells · about {left} left"
     if job.standing:
-        st.progress(min(1.0, progress.share), text=f"Stands while shorter work runs · {done}")
+        st.progress(min(1.0, progress.share), text=f"Stands while other work runs · {done}")
         return
     st.progress(
         min(1.0, progress.share), text=f"Measuring `{cell.layer}` at {words.percent(cell.sparsity, 0)} · {done}"

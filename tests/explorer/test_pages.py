@@ -3,20 +3,24 @@
 import base64
 import json
 import socket
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from explorer import jobs, resources, work
+from explorer import jobs, resources, tasks, work
 from explorer.settings import SETTINGS
 from explorer.state import ExplorerState
 from explorer.tasks import findings
+from pruning_core.errors import Cancelled
 from pruning_core.loaders import torchvision_zoo
+from pruning_core.sensitivity import Cell, Progress, Tally
 from pruning_core.sensitivity.sweep import Request
 
 APP = str(Path(__file__).parents[2] / "explorer" / "app.py")
@@ -274,6 +278,30 @@ def test_a_sweep_is_started_and_shown() -> None:
     assert {cell["state"] for row in data["rows"] for cell in row["cells"]} == {"done"}
     assert "30 cells in" in words_of(app)
     assert app.button(key="start_sweep").label == "Sweep again"
+
+
+def test_a_sweep_that_stands_says_so_in_every_tab(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(task: Any, *_: Any) -> Any:
+        cell = Cell("fc1", 0.5, 0.5, (Tally(n=64, correct=64, labelled=True),), state="preview")
+        while not task.cancelled():
+            task.note(Progress(cell, 0.25, 1.0, 3, 30))
+            time.sleep(0.01)
+        raise Cancelled("stopped")
+
+    monkeypatch.setattr(tasks.sweep, "run", endless)
+    job, let_go = work.start_sweep(LENET, "mnist", Request()), Event()
+    jobs.start("export", "", lambda _: let_go.wait(60), lane=jobs.INTERACTIVE)
+    while not job.standing:
+        time.sleep(0.01)
+    for app in (sensitivity(STATES["lenet, dense"]) for _ in range(2)):
+        (bar,) = app.get("progress")
+        assert bar.proto.text == "Stands while other work runs · 3 of 30 cells · about 3 s left"
+        assert app.button(key="start_sweep").label == "Sweeping"
+    let_go.set()
+    while job.standing:
+        time.sleep(0.01)
+    (bar,) = app.run().get("progress")
+    assert bar.proto.text.startswith("Measuring `fc1` at 50 % · 3 of 30 cells")
 
 
 def test_limits_become_a_plan_in_one_step_of_undo() -> None:

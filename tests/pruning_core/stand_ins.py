@@ -4,7 +4,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, Self
@@ -50,6 +50,8 @@ class StandIn:
         for layer in sorted(task.cells, key=self.position):
             for sparsity in task.cells[layer]:
                 for chunk in task.chunks:
+                    if cancelled():
+                        return
                     self._do(self.deeds.get(layer))
                     yield result_of(layer, sparsity, chunk)
 
@@ -57,14 +59,29 @@ class StandIn:
         if deed == "dies" or (deed == "dies the first time" and not self.mark.exists()):
             self.mark.touch()
             os.kill(os.getpid(), 9)
-        elif deed == "sleeps":
-            time.sleep(60)
+        elif deed and deed.startswith("sleeps"):
+            time.sleep(0.1 if deed == "sleeps a little" else 60)
 
 
 def result_of(layer: str, sparsity: float, chunk: Chunk) -> Result:
     """What a stand-in measures."""
     kl = ord(layer) * sparsity / (3 + chunk.number)
     return Result(layer, sparsity, chunk.block, chunk.number, (Tally(n=len(chunk.examples), kl=kl),))
+
+
+def task_of(n_chunks: int, **cells: tuple[float, ...]) -> Task:
+    """Some cells on some chunks."""
+    chunks = [Chunk(1, i, np.arange(3), np.zeros(3, np.int64), 1) for i in range(n_chunks)]
+    return Task(tuple(chunks), cells)
+
+
+def kinds(found: Sequence[Result]) -> tuple[set[Result], dict[tuple[str, float], set[str]]]:
+    """Split results into those that were measured and those that failed, with the reasons."""
+    failed: dict[tuple[str, float], set[str]] = {}
+    for result in found:
+        if result.error:
+            failed.setdefault((result.layer, result.sparsity), set()).add(result.error)
+    return {result for result in found if not result.error}, failed
 
 
 def measured(task: Task) -> set[Result]:

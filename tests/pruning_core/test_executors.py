@@ -6,13 +6,12 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from torch import nn
 
@@ -25,17 +24,12 @@ from pruning_core.sensitivity.executors.packing import packed
 from pruning_core.sensitivity.executors.pieces import pieces_of
 from pruning_core.sensitivity.executors.processes import Processes
 from pruning_core.sensitivity.recipe import Recipe
-from pruning_core.sensitivity.tasks import Chunk, Result, Task
+from pruning_core.sensitivity.tasks import Task
 from tests.kill_sweep import subject
-from tests.pruning_core.stand_ins import StandIn, measured
+from tests.pruning_core.stand_ins import StandIn, kinds, measured, task_of
 
 ROOT = Path(__file__).parents[2]
 REQUEST = pc.Request(levels=(0.2, 0.6, 0.9))
-
-
-def task_of(n_chunks: int, **cells: tuple[float, ...]) -> Task:
-    chunks = [Chunk(1, i, np.arange(3), np.zeros(3, np.int64), 1) for i in range(n_chunks)]
-    return Task(tuple(chunks), cells)
 
 
 def cut(task: Task, n_workers: int, costs: dict[str, int]) -> list[tuple[int, tuple[tuple[str, float], ...]]]:
@@ -110,15 +104,6 @@ def two_processes(**deeds: str) -> Iterator[Processes]:
 
 def never() -> bool:
     return False
-
-
-def kinds(found: Sequence[Result]) -> tuple[set[Result], dict[tuple[str, float], set[str]]]:
-    """Split results into those that were measured and those that failed, with the reasons."""
-    failed: dict[tuple[str, float], set[str]] = {}
-    for result in found:
-        if result.error:
-            failed.setdefault((result.layer, result.sparsity), set()).add(result.error)
-    return {result for result in found if not result.error}, failed
 
 
 @pytest.mark.slow

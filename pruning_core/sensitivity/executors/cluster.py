@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
 from pruning_core.errors import WorkersError
@@ -35,12 +35,8 @@ INSTALL = "install the same versions on all machines"
 def dask(recipe: Recipe, worker: Worker, machines: Machines) -> Iterator[Executor]:
     """Measure on all workers of the cluster at `machines.cluster`."""
     content, address = packed(recipe), str(machines.cluster)
-    with _connected(address) as client, Watch(client, address) as watch:
-        cluster = Cluster(client, watch, content, worker)
-        try:
-            yield cluster
-        finally:
-            cluster.stop()
+    with _connected(address) as client, Cluster(client, address, content, worker) as cluster:
+        yield cluster
 
 
 @contextmanager
@@ -61,20 +57,21 @@ def _connected(address: str) -> "Iterator[Client]":
 
 
 class Cluster:
-    """Hands out pieces to the workers of a cluster."""
+    """While a `with` lasts, hands out pieces to the workers of a cluster."""
 
-    def __init__(self, client: "Client", watch: Watch, content: bytes, worker: Worker) -> None:
+    def __init__(self, client: "Client", address: str, content: bytes, worker: Worker) -> None:
         from pruning_core.sensitivity.executors import machine
 
-        self.client, self.watch, self.machine = client, watch, machine
+        self.client, self.machine = client, machine
+        self.watch = Watch(client, address, self._send)
         self._content, self._forks = content, worker.forks
         self._sweep = uuid4().hex
         self._done: SimpleQueue[Future] = SimpleQueue()
         self._given_up: dict[Cell, str] = {}
-        self.n_workers = self._introduce()
+        self.n_workers = 1
 
-    def _introduce(self) -> int:
-        """Send the model to all workers and return how many there are."""
+    def __enter__(self) -> Self:
+        """Send the model to all workers; those that come later get it when they are seen."""
         try:
             self.client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except TimeoutError:
@@ -82,9 +79,11 @@ class Cluster:
                 f"the Dask cluster at '{self.watch.address}' has no workers; start some with "
                 f"'dask worker {self.watch.address}', or {HERE}"
             ) from None
-        return self._send()
+        self.watch.look()
+        self.watch.start()
+        return self
 
-    def _send(self, to: list[str] | None = None) -> int:
+    def _send(self, to: list[str]) -> None:
         here = self.machine.versions()
         answers = self.client.run(self.machine.receive, self._sweep, self._content, workers=to, on_error="return")
         for address, there in answers.items():
@@ -97,10 +96,10 @@ class Cluster:
                     raise WorkersError(
                         f"the worker at '{address}' has {name} {there[name]}, not {here[name]}; {INSTALL}"
                     )
-        return len(answers)
 
     def run(self, task: Task, cancelled: Callable[[], bool]) -> Iterator[Result]:
         """Yield a result for each cell and chunk of the task, in any order; ends early when cancelled."""
+        self.n_workers = max(1, self.watch.n_workers)
         waiting = deque(pieces_of(task, self.n_workers, self._forks.position, self._forks.macs))
         suspects: deque[Piece] = deque()  # each a single cell, measured when nothing else is
         in_hand: dict[str, tuple[Piece, Future]] = {}
@@ -160,7 +159,8 @@ class Cluster:
             else:
                 yield from found
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Let all workers forget the sweep, and stop what they still measure of it."""
+        self.watch.stop()
         if self.watch.is_there:
             self.client.run(self.machine.end, self._sweep, on_error="ignore")

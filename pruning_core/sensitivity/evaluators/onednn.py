@@ -11,7 +11,7 @@ from pruning_core.sensitivity.evaluators.seam import CannotRun, evaluator
 from pruning_core.sensitivity.replay import Replay
 from pruning_core.sensitivity.steps import Values
 
-PART_BYTES = 3 << 20  # of the largest value of a part of a chunk
+PART_BYTES = 8 << 20  # of the largest value of a part of a chunk
 FEWEST = 8  # examples of a part: each call costs as much as some examples
 
 

@@ -62,9 +62,13 @@ class _Cut(Generic[Runner]):
 
 
 class PartsEvaluator(Generic[Runner]):
-    """Routes are made when first needed and given up, the longest unused first, when they grow too large."""
+    """Routes are made when first needed, and given up when they grow too large.
 
-    kept_bytes = 256 << 20
+    A sweep walks through all layers and begins again, so it is the one used last before that goes: the first ones are
+    wanted next.
+    """
+
+    kept_bytes = 128 << 20
 
     def __init__(self, replay: Replay) -> None:
         self.replay, self.batch = replay, Batch(replay.nodes)
@@ -94,7 +98,7 @@ class PartsEvaluator(Generic[Runner]):
             self.runners[key] = self.make(key)
         self.runners.move_to_end(key)
         while len(self.runners) > 1 and sum(runner.n_bytes for runner in self.runners.values()) > self.kept_bytes:
-            self.runners.popitem(last=False)
+            del self.runners[next(other for other in reversed(self.runners) if other != key)]
         return self.runners[key]
 
     def _parts(self, frontier: Frontier, runner: Runner, moving: Values) -> list[tuple[int, int, Any]]:

@@ -4,6 +4,8 @@ ONNX Runtime packs and fuses what is constant, and a weight that changes is not;
 torch, which is as fast there, and one session serves all levels of the layer.
 """
 
+import ctypes
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +22,7 @@ from pruning_core.sensitivity.evaluators.seam import CannotRun
 from pruning_core.sensitivity.replay import Replay
 from pruning_core.sensitivity.steps import Values
 
-PART_BYTES = 4 << 20  # of the largest value of a part of a chunk
+PART_BYTES = 8 << 20  # of the largest value of a part of a chunk
 FEWEST = 4  # examples of a part
 
 
@@ -69,6 +71,7 @@ class Suffix:
         feed = {**part.arrays, **own}
         if self._session is None:
             self._session = _session(self._model(feed))
+            _give_back()
         return torch.from_numpy(self._session.run(None, feed)[0])
 
     def _array(self, place: int, value: Any) -> Any:
@@ -116,3 +119,9 @@ def _session(model: bytes) -> Any:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of many kinds: whatever a step of ONNX Runtime refuses
         raise CannotRun(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0][:200]}") from None
+
+
+def _give_back() -> None:
+    """Give freed memory back to the system, where the C library can; making a session frees much in small pieces."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)

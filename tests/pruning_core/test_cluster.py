@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import dask.config
 import pytest
 from distributed import LocalCluster
 
@@ -134,4 +135,17 @@ def test_workers_with_other_versions_are_refused(address: str, monkeypatch: pyte
     monkeypatch.setattr(machine, "version", lambda name: "0.0.1" if name == "torch" else here[name])
     refusal = f"has torch {here['torch']}, not 0.0.1; install the same versions on all machines"
     with pytest.raises(WorkersError, match=refusal.replace("+", r"\+")), workers_at(address):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("address", "required", "reason"),
+    [
+        ("tls://127.0.0.1:9", False, "it asks for certificates, and none are set"),
+        ("tcp://127.0.0.1:9", True, "Dask's settings ask for an address that begins with tls"),
+    ],
+)
+def test_encryption_that_is_lacking_is_said(address: str, required: bool, reason: str) -> None:
+    settings = dask.config.set({"distributed.comm.require-encryption": required})
+    with settings, pytest.raises(WorkersError, match=reason), _connected(address):
         pass

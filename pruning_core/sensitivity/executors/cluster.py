@@ -4,6 +4,7 @@ Dask gives what a dead worker had to others, and gives up what took several with
 piece is measured cell by cell then, one at a time, so that only the cell that does it fails.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -42,10 +43,16 @@ def dask(recipe: Recipe, worker: Worker, machines: Machines) -> Iterator[Executo
 @contextmanager
 def _connected(address: str) -> "Iterator[Client]":
     try:
-        from distributed import Client
+        from distributed import Client, Security
     except ImportError:
         raise WorkersError("a cluster needs Dask; pip install 'pruning-explorer[cluster]'") from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it is said in a sentence instead
     try:
+        certified = Security().get_connection_args("client")
+        if address.startswith("tls://") and not certified["ssl_context"]:
+            raise OSError("it asks for certificates, and none are set")
+        if certified["require_encryption"] and not address.startswith("tls://"):
+            raise OSError("Dask's settings ask for an address that begins with tls://")
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TypeError, ValueError) as error:  # a time-out is an OSError
         reason = str(error).split("\n")[0]

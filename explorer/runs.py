@@ -61,8 +61,9 @@ class Slice:
         return self.is_over or self._job.cancelled()
 
     def note(self, batch: Sequence[Any]) -> None:
-        """Pass on progress."""
-        self._first = self._first or perf_counter()
+        """Pass on progress; the clock of the slice begins with what was not known before."""
+        if self._first is None and any(getattr(p, "share", 1) > getattr(p, "recalled", 0) for p in batch):
+            self._first = perf_counter()
         self._note(batch)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from explorer import jobs, resources, runs, turns, work, worker, workers
+import pruning_core as pc
+from explorer import jobs, resources, runs, state, turns, work, worker, workers
 from explorer.settings import SETTINGS
 from explorer.turns import Turns
 from explorer.worker import Defect, Died
@@ -46,10 +47,10 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     monkeypatch.setattr(worker, "PROGRAM", LIGHT)
     made = Pool()
     yield made
-    ended(made)
+    close(made)
 
 
-def ended(pool: Pool) -> None:
+def close(pool: Pool) -> None:
     processes = [worker.process for worker in pool._all]
     pool.close()
     for process in processes:
@@ -395,7 +396,36 @@ def test_a_sweep_in_a_worker_finds_what_a_sweep_here_finds(monkeypatch: pytest.M
     assert found[0][1].cells == found[1][1].cells
     assert (tmp_path / "sweeps.sqlite").exists()
     assert run(real, child_tasks.threads_and_streamlit) == (1, False)
-    ended(real)
+    close(real)
+
+
+@pytest.mark.slow
+def test_a_sweep_that_made_room_ends_with_the_cells_of_an_undisturbed_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PRUNING_EXPLORER_DATA", str(tmp_path))
+    real = Pool()
+    monkeypatch.setattr(workers, "POOL", real)
+    monkeypatch.setattr(jobs, "_jobs", {})
+    monkeypatch.setattr(turns, "TURNS", Turns(lambda: 1))
+    monkeypatch.setattr(work, "_curves", {})
+    monkeypatch.setattr(runs, "SLICE", 0.3)
+    monkeypatch.setattr(SETTINGS, "workers", 1)
+    names = iter("ab")
+    monkeypatch.setattr(state, "session", lambda: next(names))
+    ended: list[str] = []
+    sweeps = [work.start_sweep("lenet_300_100", "mnist", Request(criterion=name, exact=True)) for name in ("l1", "l2")]
+    for job in sweeps:
+        job._future.add_done_callback(lambda _, job=job: ended.append(job.key[3]))  # type: ignore[misc, index]
+    for job in sweeps:
+        job.wait(SECONDS)
+        assert (job.state, job.error) == ("done", "")
+    ended_first = "criterion='l2'"
+    assert ended_first in ended[0], "the second session did not wait for the end of the first one's sweep"
+    reference = resources.reference("lenet_300_100", "mnist")
+    undisturbed = pc.sweep(reference.model, reference.dataset.validation, Request(criterion="l1", exact=True))  # type: ignore[union-attr]
+    assert sweeps[0].result.cells == undisturbed.cells
+    close(real)
 
 
 @pytest.mark.slow

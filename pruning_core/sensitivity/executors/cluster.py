@@ -76,6 +76,7 @@ class Cluster:
         self._done: SimpleQueue[Future] = SimpleQueue()
         self._given_up: dict[Cell, str] = {}
         self.n_workers = 1
+        self._alone = False  # whether pieces are measured one at a time
 
     def __enter__(self) -> Self:
         """Send the model to all workers; those that come later get it when they are seen."""
@@ -107,12 +108,14 @@ class Cluster:
     def run(self, task: Task, cancelled: Callable[[], bool]) -> Iterator[Result]:
         """Yield a result for each cell and chunk of the task, in any order; ends early when cancelled."""
         self.n_workers = max(1, self.watch.n_workers)
+        self._alone = False
         waiting = deque(pieces_of(task, self.n_workers, self._forks.position, self._forks.macs))
         suspects: deque[Piece] = deque()  # each a single cell, measured when nothing else is
         in_hand: dict[str, tuple[Piece, Future]] = {}
         try:
             while waiting or in_hand or suspects:
                 if not waiting and not in_hand:
+                    self._alone = True
                     waiting.append(suspects.popleft())
                 yield from self._hand_out(waiting, in_hand)
                 future = self._next_done()
@@ -147,24 +150,32 @@ class Cluster:
         self, future: "Future", piece: Piece, waiting: "deque[Piece]", suspects: "deque[Piece]"
     ) -> Iterator[Result]:
         """Yield the results of a piece, or see to it that they come another way."""
-        from distributed import KilledWorker
-
+        if future.status == "error":
+            self._suspect(piece, future.exception(), suspects)
+            return
         try:
             found = future.result(timeout=RESULT_SECONDS)
         except TimeoutError:  # the worker died with the results
             waiting.append(piece)
         except CancelledError:
             raise self.watch.gone() from None
-        except KilledWorker as error:
-            why = f"its worker ended {error.allowed_failures + 1} times, most often because memory ran out"
-            self._given_up |= {cell: why for cell in piece.cells if len(piece.cells) == 1}
-            suspects += piece.singly()
         else:
             if isinstance(found, self.machine.Unknown):
                 self._send([found.address])
                 waiting.append(piece)
             else:
                 yield from found
+
+    def _suspect(self, piece: Piece, error: BaseException, suspects: "deque[Piece]") -> None:
+        """Have the cells of a piece that killed its workers measured one by one; a single one is given up."""
+        from distributed import KilledWorker
+
+        if not isinstance(error, KilledWorker):
+            raise error
+        if self._alone:  # before that, others on the same worker may have killed it
+            why = f"its worker ended {error.allowed_failures + 1} times, most often because memory ran out"
+            self._given_up[piece.cells[0]] = why
+        suspects += piece.singly()
 
     def __exit__(self, *_: object) -> None:
         """Let all workers forget the sweep, and stop what they still measure of it."""

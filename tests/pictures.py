@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import sleep
 from typing import Any
 from urllib.error import URLError
@@ -31,12 +32,13 @@ def server(sample: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     code = f"from explorer.server import serve; serve({sample!r}, port={port}, open_browser=False)"
-    process = subprocess.Popen([sys.executable, "-c", code])
-    try:
-        yield _when_up(f"http://127.0.0.1:{port}")
-    finally:
-        process.terminate()
-        process.wait(30)
+    with TemporaryDirectory() as folder:  # no sweep of the user is shown
+        process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PRUNING_EXPLORER_DATA": folder})
+        try:
+            yield _when_up(f"http://127.0.0.1:{port}")
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 def _when_up(address: str) -> str:

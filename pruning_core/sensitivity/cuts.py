@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pruning_core.sensitivity.order import Order
 from pruning_core.sensitivity.tally import Tally
@@ -17,8 +18,8 @@ class Cuts:
     its tallies where they belong.
     """
 
-    def __init__(self, order: Order, size: int) -> None:
-        self.order, self.size = order, size
+    def __init__(self, order: Order, size: int, dense: NDArray[np.float32] | None = None) -> None:
+        self.order, self.size, self.dense = order, size, dense  # outputs (N, ...) of the dense model, if kept
         self.n_blocks = len(order.blocks)
 
     def chunks(self, block: int) -> tuple[Chunk, ...]:
@@ -29,7 +30,8 @@ class Cuts:
         examples = self.order.blocks[block]
         for number, start in enumerate(range(0, len(examples), self.size)):
             part = examples[start : start + self.size]
-            yield Chunk(block, number, part, self.order.stratum[part], len(self.order.sizes))
+            dense = None if self.dense is None else self.dense[part]
+            yield Chunk(block, number, part, self.order.stratum[part], len(self.order.sizes), dense)
 
     def folded(self, preview: Sequence[Tally]) -> tuple[Tally, ...]:
         """Return the tallies of the preview's examples added up by stratum."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pruning_core.data import EvalData
 from pruning_core.errors import PruningError
@@ -26,6 +27,7 @@ from pruning_core.sensitivity.tally import Tally
 from pruning_core.sensitivity.tasks import Executor
 from pruning_core.sensitivity.worker import Worker, chunk_size
 
+KEPT_BYTES = 32 << 20  # of dense outputs, kept so that they are computed once
 WORTH_TIMING = 3e11  # multiply-accumulates, some seconds: timing evaluators takes about half of one
 
 
@@ -129,11 +131,13 @@ class Driver:
 
     def _cuts(self) -> Cuts | None:
         """Let the dense model answer all examples; the order that follows from its margins is kept for ever."""
-        seen, answers, n_classes = [], [], 1
+        seen, answers, outputs, n_classes = [], [], list[NDArray[np.float32]](), 1
         for chunk in preview_chunks(np.arange(len(self.data)), self.size):
             if self.cancelled():
                 return None
-            logits = self.worker.dense(chunk)  # let go of at once: of a language model all would not fit
+            logits = self.worker.dense(chunk)
+            if logits[:1].nbytes * len(self.data) <= KEPT_BYTES:  # of a language model all would not fit
+                outputs.append(logits.float().numpy())
             targets = None if self.data.targets is None else self.data.labels(chunk.examples)
             classes, n_classes = answers_of(logits)
             self.dense += Answers(logits, targets).dense
@@ -141,4 +145,4 @@ class Driver:
             answers.append(classes)
         order = order_by(np.concatenate(seen), np.concatenate(answers), n_classes)
         kept = self.record.settled("order", order_to_json(order))
-        return Cuts(order_from_json(kept), self.size)
+        return Cuts(order_from_json(kept), self.size, np.concatenate(outputs) if outputs else None)

@@ -126,6 +126,7 @@ def document_of(recipe: Recipe) -> dict[str, Any]:
     return {
         "engine": ENGINE,
         "torch": torch.__version__,
+        "threads": torch.get_num_threads(),  # sums of floats depend on it
         "model": model.sha256,
         "graph": sha256(model.graph.module.code.encode()).hexdigest(),
         "data": data.sha256,

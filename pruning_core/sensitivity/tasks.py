@@ -20,6 +20,7 @@ class Chunk:
     examples: NDArray[np.int64]  # (n,)
     stratum: NDArray[np.int64]  # (n,), each below n_strata
     n_strata: int
+    dense: NDArray[np.float32] | None = None  # the dense model's outputs (n, ...), where they are known
 
 
 @dataclass(frozen=True, eq=False)

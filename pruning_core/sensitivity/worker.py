@@ -80,9 +80,15 @@ class _Chunk:
         data, replay = worker.data, worker.replay
         with torch.inference_mode():
             self.frontier: Frontier = replay.start(data.batch(about.examples))
-            logits = replay.complete(self.frontier) if keep_all else replay.outputs(self.frontier)
+            logits = self._dense(keep_all)
             targets = None if data.targets is None else data.labels(about.examples)
             self.answers = Answers(logits, targets, torch.from_numpy(about.stratum), about.n_strata)
+
+    def _dense(self, keep_all: bool) -> Tensor:
+        if self.about.dense is not None:
+            return torch.from_numpy(self.about.dense)
+        replay = self.worker.replay
+        return replay.complete(self.frontier) if keep_all else replay.outputs(self.frontier)
 
     def advance(self, position: int) -> None:
         with torch.inference_mode():

@@ -37,6 +37,10 @@ class Forks(Protocol):
         """Return the share that is really zero."""
         ...
 
+    def keeps(self, layer: str, n_levels: int) -> bool:
+        """Return whether what so many levels of a layer change is kept from chunk to chunk."""
+        ...
+
     def use(self, choice: Mapping[str, str]) -> None:
         """Run forks by these evaluators from now on."""
         ...
@@ -68,6 +72,10 @@ class ActivationForks:
     def measured_sparsity(self, layer: str, sparsity: float) -> float:
         """Return the share of the activations that are dropped."""
         return self._drop(layer, sparsity).measured_sparsity
+
+    def keeps(self, layer: str, n_levels: int) -> bool:
+        """Return True: nothing is made in advance."""
+        return True
 
     def use(self, choice: Mapping[str, str]) -> None:
         """Stay with torch: what changes here is no constant, which is what other evaluators take."""
@@ -122,6 +130,10 @@ class WeightForks:
     def choose(self, frontier: Frontier) -> dict[str, str]:
         """Time the evaluators on some examples before the first layer and return which is fastest where."""
         return choose(self.replay, frontier, [self.changed(name, max(at)) for name, at in self.scope.levels.items()])
+
+    def keeps(self, layer: str, n_levels: int) -> bool:
+        """Return whether the masked weights of so many levels of a layer are kept at once."""
+        return n_levels * n_bytes(self.changed(layer, max(self.scope.levels[layer]))) <= KEPT_BYTES
 
     def changed(self, layer: str, sparsity: float) -> Mapping[int, Any]:
         """Return the constants of the graph that the cell makes different."""

@@ -55,6 +55,10 @@ class PlainForks:
         total = self.model.graph.layer(layer).n_weights
         return (total - self.ranking.n_kept_weights(layer, self.request.wish(sparsity))) / total
 
+    def keeps(self, layer: str, n_levels: int) -> bool:
+        """Return False: each cell is a copy of the model."""
+        return False
+
     def use(self, choice: Mapping[str, str]) -> None:
         """Stay with the module itself."""
 

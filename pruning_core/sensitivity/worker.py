@@ -1,6 +1,7 @@
 """`Worker`: measures cells on chunks of examples. What is measured when, and what it means, is decided elsewhere."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from typing import Protocol
 
 import torch
@@ -43,7 +44,7 @@ class Worker:
 
     def __init__(self, data: EvalData, replay: Walk, forks: Forks, notice: str = "") -> None:
         self.data, self.replay, self.forks, self.notice = data, replay, forks, notice
-        self.bytes_per_example = 0.0  # most that the values kept of an example took so far
+        self.bytes_per_example = 0.0  # most that the values kept of an example took in the last task
 
     def dense(self, chunk: Chunk) -> Tensor:
         """Return the dense model's outputs (n, classes)."""
@@ -56,15 +57,19 @@ class Worker:
         examples = sum(len(chunk.examples) for chunk in task.chunks)
         all_fit = self.replay.example_bytes * examples <= KEPT_BYTES  # then dense values are computed once, not twice
         chunks = [_Chunk(self, chunk, all_fit) for chunk in task.chunks]
+        self.bytes_per_example = 0.0
         for layer in sorted(task.cells, key=self.forks.position):
             for chunk in chunks:
                 chunk.advance(self.forks.position(layer))
             self._note_memory(chunks)
-            for chunk in chunks:  # outside the levels: evaluators cut a frontier once for all levels of a layer
-                for sparsity in task.cells[layer]:
-                    if cancelled():
-                        return
-                    yield chunk.result(layer, sparsity)
+            levels = task.cells[layer]
+            # Evaluators cut a frontier once for all levels, where these can be kept; else each is masked once for all.
+            by_chunk = self.forks.keeps(layer, len(levels))
+            in_turn = product(chunks, levels) if by_chunk else ((c, level) for level, c in product(levels, chunks))
+            for chunk, sparsity in in_turn:
+                if cancelled():
+                    return
+                yield chunk.result(layer, sparsity)
 
     def _note_memory(self, chunks: Sequence["_Chunk"]) -> None:
         taken = sum(chunk.frontier.n_bytes for chunk in chunks)

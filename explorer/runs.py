@@ -11,6 +11,7 @@ from explorer.loading import Subject
 from explorer.settings import SETTINGS
 from pruning_core import Reference
 from pruning_core.errors import Cancelled
+from pruning_core.sensitivity import Progress
 
 if TYPE_CHECKING:
     from explorer.job import Job
@@ -62,9 +63,14 @@ class Slice:
 
     def note(self, batch: Sequence[Any]) -> None:
         """Pass on progress; the clock of the slice begins with what was not known before."""
-        if self._first is None and any(getattr(p, "share", 1) > getattr(p, "recalled", 0) for p in batch):
+        if self._first is None and any(_is_new(progress) for progress in batch):
             self._first = perf_counter()
         self._note(batch)
+
+
+def _is_new(progress: Any) -> bool:
+    """Whether something was measured that no earlier run knew; only sweeps know anything of earlier runs."""
+    return not isinstance(progress, Progress) or progress.share > progress.recalled
 
 
 class Here:

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
-from explorer import actions, jobs, state, turns
+from explorer import actions, jobs, runs, state, turns
+from explorer.job import Job
 from explorer.jobs import ALONE, INTERACTIVE, SWEEP, Job
 from explorer.settings import SETTINGS
+from explorer.tasks.fit import Step
 from pruning_core.errors import Cancelled
+from pruning_core.sensitivity.cells import Cell
+from pruning_core.sensitivity.request import Progress
 
 SECONDS = 60.0
 SOON = 0.15  # seconds in which what must not happen would have happened
@@ -291,3 +295,13 @@ def test_pages_leave_the_processor_to_what_is_timed(monkeypatch: pytest.MonkeyPa
     until(lambda: not jobs.is_timing())
     actions.headline_tick()
     assert refined == [actions.REFINE_SECONDS]
+
+
+def test_progress_of_any_kind_begins_a_slice_and_only_what_a_sweep_recalls_does_not() -> None:
+    heard: list[Any] = []
+    cell = Cell("fc1", 0.5, 0.5, ())
+    for progress, begins in ((Step("Choosing"), True), (0.5, True), (Progress(cell, 0.4, 1.0, 0, 1, 0.4), False)):
+        one = runs.Slice(Job(("slice",), "Slice"), heard.extend, resumable=True)
+        one.note([progress])
+        assert (one._first is not None) == begins, progress
+    assert len(heard) == 3

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from explorer import actions, jobs, runs, state, turns
-from explorer.job import Job
 from explorer.jobs import ALONE, INTERACTIVE, SWEEP, Job
 from explorer.settings import SETTINGS
 from explorer.tasks.fit import Step

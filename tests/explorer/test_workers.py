@@ -336,7 +336,8 @@ def test_an_interrupt_of_the_terminal_does_not_reach_a_task(pool: Pool) -> None:
 
 
 SERVER = """
-import sys; sys.path[:] = {path!r}
+import signal, sys; sys.path[:] = {path!r}
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with it ignored
 from threading import Event, Thread
 from explorer import worker, workers
 from tests.explorer import child_tasks
@@ -360,7 +361,10 @@ def test_a_worker_ends_with_its_server_however_that_ends(how: signal.Signals) ->
         child = int(server.stdout.readline())
         assert is_there(child)
         server.send_signal(how)
-        server.wait(SECONDS)
+        try:
+            server.wait(SECONDS)
+        finally:
+            server.kill()
         ended = time.monotonic()
         until(lambda: not is_there(child))
         assert time.monotonic() - ended < STOPPED

@@ -14,7 +14,7 @@ from pruning_core.sensitivity.request import Request
 from pruning_core.sensitivity.routes import Route
 from pruning_core.sensitivity.scope import Scope
 
-KEPT_BYTES = 48 << 20  # of masked weights that are kept for the next block
+KEPT_BYTES = 32 << 20  # of masked weights that are kept for the next block
 
 
 def n_bytes(changed: Mapping[int, Any]) -> int:

@@ -11,7 +11,7 @@ from pruning_core.sensitivity.tasks import Chunk, Executor, Task
 from pruning_core.sensitivity.worker import Worker
 
 ATTEMPTS = 3  # of a cell that fails, before it is given up
-KEPT_BYTES = 64 << 20  # of activations, for all chunks of a task
+KEPT_BYTES = 32 << 20  # of activations, for all chunks of a task
 
 Blocks = Mapping[int, Sequence[Chunk]]
 

@@ -16,7 +16,7 @@ from pruning_core.sensitivity.tasks import Chunk, Result, Task
 
 CHUNKS = (64, 512)  # examples that walk the graph at a time, at least and at most
 CHUNK_BYTES = 4 << 20  # all values of a chunk, where the bounds allow: small ones stay in the processor's cache
-KEPT_BYTES = 64 << 20  # values that are kept for the chunks of one task
+KEPT_BYTES = 24 << 20  # values that are kept for the chunks of one task
 
 
 class Walk(Protocol):

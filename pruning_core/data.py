@@ -178,14 +178,14 @@ def check_fits(data: EvalData, graph: ModelGraph) -> None:
     """Refuse data whose examples or labels do not fit a model that gives class scores."""
     if len(graph.output_shape) < 1:
         raise DataError("the model gives one number for each example; class scores (batch, classes) are needed")
+    _check_inputs(data, graph)
+    if data.targets is None:
+        return
     if len(graph.output_shape) > 2:
         raise DataError(
             f"the model gives {graph.output_shape} for each example; class scores (batch, classes) are needed, or "
             "(batch, positions, classes)"
         )
-    _check_inputs(data, graph)
-    if data.targets is None:
-        return
     *positions, n_classes = graph.output_shape
     if data.targets.shape[1:] != tuple(positions):
         raise DataError(_shape_needed(data.targets, (len(data), *positions)))

@@ -171,6 +171,7 @@ NETS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
 
 
 @cache
+@torch.inference_mode(False)  # whoever asks first: others change weights in place and back
 def prepared(name: str) -> tuple[Model, Tensor]:
     torch.manual_seed(0)
     module, x = NETS[name]()

@@ -212,4 +212,4 @@ def test_targets_that_do_not_fit_are_refused(model: Model) -> None:
         Answers(torch.zeros(2, 3, 5), None).tally(torch.zeros(2, 3, 4, 5))
     pixels = Model("pixels", nn.Conv2d(1, 3, 1), (torch.zeros(2, 1, 4, 4),))
     with pytest.raises(DataError, match=r"the model gives \(3, 4, 4\) for each example"):
-        pc.sweep(pixels, EvalData("pixels", "all", np.zeros((2, 1, 4, 4), np.float32), None))
+        pc.sweep(pixels, EvalData("pixels", "all", np.zeros((2, 1, 4, 4), np.float32), np.zeros(2, int)))

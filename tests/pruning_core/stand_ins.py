@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,6 +95,7 @@ def wait_with_two_processes() -> None:
     """Print the numbers of two processes that are at work, and wait for ever."""
     from pruning_core.sensitivity.executors.processes import Processes
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with it ignored
     stand_in = StandIn({"a": "sleeps"})
     pool = Processes(pickle.dumps((1, stand_in)), stand_in, 2)  # type: ignore[arg-type]
     chunks = tuple(Chunk(0, i, np.arange(2), np.zeros(2, np.int64), 1) for i in range(2))

@@ -172,7 +172,10 @@ def test_processes_end_with_the_one_that_asked_however_that_ends(how: signal.Sig
     assert len(pids) == 2
     assert all(is_alive(pid) for pid in pids)
     parent.send_signal(how)
-    parent.wait()
+    try:
+        parent.wait(30)
+    finally:
+        parent.kill()
     parent.stdout.close()
     deadline = time.monotonic() + 5
     while any(is_alive(pid) for pid in pids) and time.monotonic() < deadline:

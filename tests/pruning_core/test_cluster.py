@@ -3,9 +3,11 @@
 import os
 import pickle
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import dask.config
 import pytest
@@ -27,6 +29,14 @@ pytestmark = [pytest.mark.slow]
 def local_cluster(n_workers: int) -> LocalCluster:
     """Workers of this machine, each a process with one thread."""
     return LocalCluster(n_workers=n_workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_main() -> Iterator[None]:
+    """Streamlit's tests leave their script as the main module, and each new process of Dask would run it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +91,9 @@ def test_a_cancelled_sweep_ends_within_two_seconds_and_its_workers_are_free_soon
     assert time.monotonic() - asked < 2.5
     task = task_of(2, b=(0.1,))
     with workers_at(address) as workers:
+        began = time.monotonic()  # one that was killed in another test may have come back only now
         assert set(workers.run(task, lambda: False)) == measured(task)
-    assert time.monotonic() - asked < 20  # the pieces that were begun would take 30 seconds
+        assert time.monotonic() - began < 15  # the pieces that were begun would take 30 seconds
 
 
 def test_a_cluster_that_goes_away_leaves_the_cells_and_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:

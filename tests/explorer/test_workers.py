@@ -413,7 +413,7 @@ def test_a_sweep_that_made_room_ends_with_the_cells_of_an_undisturbed_one(
     monkeypatch.setattr(jobs, "_jobs", {})
     monkeypatch.setattr(turns, "TURNS", Turns(lambda: 1))
     monkeypatch.setattr(work, "_curves", {})
-    monkeypatch.setattr(runs, "SLICE", 0.3)
+    monkeypatch.setattr(runs, "SLICE", 0.05)  # a whole sweep takes less than half a second
     monkeypatch.setattr(SETTINGS, "workers", 1)
     names = iter("ab")
     monkeypatch.setattr(state, "session", lambda: next(names))

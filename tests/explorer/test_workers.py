@@ -14,6 +14,7 @@ import pytest
 
 import pruning_core as pc
 from explorer import jobs, resources, runs, state, turns, work, worker, workers
+from explorer.job import Job
 from explorer.settings import SETTINGS
 from explorer.turns import Turns
 from explorer.worker import Defect, Died
@@ -417,17 +418,17 @@ def test_a_sweep_that_made_room_ends_with_the_cells_of_an_undisturbed_one(
     monkeypatch.setattr(SETTINGS, "workers", 1)
     names = iter("ab")
     monkeypatch.setattr(state, "session", lambda: next(names))
-    ended: list[str] = []
-    sweeps = [work.start_sweep("lenet_300_100", "mnist", Request(criterion=name, exact=True)) for name in ("l1", "l2")]
-    for job in sweeps:
-        job._future.add_done_callback(lambda _, job=job: ended.append(job.key[3]))  # type: ignore[misc, index]
+    made_room: list[Job] = []
+    wait_for_turn = Job.wait_for_turn
+    monkeypatch.setattr(Job, "wait_for_turn", lambda job: made_room.append(job) or wait_for_turn(job))
+    requests = [Request(criterion=name, levels=(0.3, 0.6, 0.9), exact=True) for name in ("l1", "l2")]
+    sweeps = [work.start_sweep("lenet_300_100", "mnist", request) for request in requests]
     for job in sweeps:
         job.wait(SECONDS)
         assert (job.state, job.error) == ("done", "")
-    ended_first = "criterion='l2'"
-    assert ended_first in ended[0], "the second session did not wait for the end of the first one's sweep"
+    assert sweeps[0] in made_room, "the second session waited for the end of the first one's sweep"
     reference = resources.reference("lenet_300_100", "mnist")
-    undisturbed = pc.sweep(reference.model, reference.dataset.validation, Request(criterion="l1", exact=True))  # type: ignore[union-attr]
+    undisturbed = pc.sweep(reference.model, reference.dataset.validation, requests[0])  # type: ignore[union-attr]
     assert sweeps[0].result.cells == undisturbed.cells
     close(real)
 

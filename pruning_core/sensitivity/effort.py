@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from pruning_core.sensitivity.cells import Cell
-from pruning_core.sensitivity.estimates import RELATIVE_TOLERANCE, TOLERANCE
+from pruning_core.sensitivity.estimates import tolerance_of
 from pruning_core.sensitivity.lines import Key
 
 USUAL = 0.3  # of the examples that a cell needs, before anything but its preview is known
@@ -53,5 +53,5 @@ class Effort:
         if cell.state == "preview" or not n:
             return max(0.0, USUAL * self.n_examples - n)
         figure = cell.figure
-        wider = figure.margin / max(TOLERANCE, RELATIVE_TOLERANCE * abs(figure.value))
+        wider = figure.margin / tolerance_of(figure.value)
         return max(0.0, min(self.n_examples, n * wider**2) - n)

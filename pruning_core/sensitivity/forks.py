@@ -22,6 +22,12 @@ def n_bytes(changed: Mapping[int, Any]) -> int:
     return sum({id(value): value.nbytes for value in changed.values() if isinstance(value, Tensor)}.values())
 
 
+def share_removed(ranking: Ranking, request: Request, layer: str, sparsity: float) -> float:
+    """Return the share of a layer's weights that the mask of one cell removes."""
+    total = ranking.model.graph.layer(layer).n_weights
+    return (total - ranking.n_kept_weights(layer, request.wish(sparsity))) / total
+
+
 class Forks(Protocol):
     """What a worker asks of the cells of a sweep."""
 
@@ -97,8 +103,8 @@ class ActivationForks:
 class WeightForks:
     """Cells that mask weights. Masked weights are kept for the next block, as far as memory allows."""
 
-    def __init__(self, graph: ModelGraph, replay: Replay, ranking: Ranking, request: Request, scope: Scope) -> None:
-        self.graph, self.replay, self.ranking, self.request, self.scope = graph, replay, ranking, request, scope
+    def __init__(self, replay: Replay, ranking: Ranking, request: Request, scope: Scope) -> None:
+        self.replay, self.ranking, self.request, self.scope = replay, ranking, request, scope
         self._routes: dict[str, Route] = {}
         self._changed: dict[tuple[str, float], Mapping[int, Any]] = {}
         self._bytes = 0
@@ -115,8 +121,7 @@ class WeightForks:
 
     def measured_sparsity(self, layer: str, sparsity: float) -> float:
         """Return the share of the layer's weights that its mask removes."""
-        total = self.graph.layer(layer).n_weights
-        return (total - self.ranking.n_kept_weights(layer, self.request.wish(sparsity))) / total
+        return share_removed(self.ranking, self.request, layer, sparsity)
 
     def fork(self, frontier: Frontier, layer: str, sparsity: float) -> Tensor:
         """Return the output (batch, classes) with the layer masked."""

@@ -20,11 +20,6 @@ class Line:
         self.blocks: dict[int, Tallies] = {}
         self._cuts: Cuts | None = None
 
-    @property
-    def n(self) -> int:
-        """Examples so far."""
-        return self.cell.tally.n
-
     def learn(self, cuts: Cuts) -> None:
         """Take the strata of the examples, once they are known."""
         self._cuts = cuts
@@ -36,13 +31,10 @@ class Line:
         self.blocks[block] = tallies
         return self._update("refining" if block else "preview")
 
-    def settles(self) -> bool:
-        """Whether the drop over all examples is known well enough, or nothing more can be known."""
-        return self.cell.done or self._is_whole or (0 in self.blocks and len(self.blocks) > 1 and self._is_narrow)
-
     def close(self) -> bool:
         """Note that its end was reached, if so; returns whether the cell changed."""
-        if self.cell.done or not self.settles():
+        is_narrow = len(self.blocks) > 1 and is_settled(self.cell.figure)  # a preview alone says too little
+        if self.cell.done or not (self._is_whole or is_narrow):
             return False
         self._update("exact" if self._is_whole else "settled")
         return True
@@ -61,11 +53,7 @@ class Line:
 
     @property
     def _is_whole(self) -> bool:
-        return self._cuts is not None and self.n == sum(self._cuts.order.sizes)
-
-    @property
-    def _is_narrow(self) -> bool:
-        return is_settled(self.cell.figure)
+        return self._cuts is not None and self.cell.tally.n == sum(self._cuts.order.sizes)
 
     def _update(self, state: State, between: Figure | None = None, why: str = "") -> Cell:
         sizes = self._cuts.order.sizes if self._cuts else (sum(self.cell.sizes),)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pruning_core.apply.masked import masked_form
 from pruning_core.model import Model
 from pruning_core.ranking import Ranking
+from pruning_core.sensitivity.forks import share_removed
 from pruning_core.sensitivity.replay import Frontier
 from pruning_core.sensitivity.request import Request
 from pruning_core.sensitivity.trust import first_tensor
@@ -52,8 +53,7 @@ class PlainForks:
 
     def measured_sparsity(self, layer: str, sparsity: float) -> float:
         """Return the share of the layer's weights that its mask removes."""
-        total = self.model.graph.layer(layer).n_weights
-        return (total - self.ranking.n_kept_weights(layer, self.request.wish(sparsity))) / total
+        return share_removed(self.ranking, self.request, layer, sparsity)
 
     def keeps(self, layer: str, n_levels: int) -> bool:
         """Return False: each cell is a copy of the model."""

@@ -39,7 +39,7 @@ class Recipe:
         if self.request.target == "activations":
             forks = ActivationForks(self.model.graph, replay)
         else:
-            forks = WeightForks(self.model.graph, replay, ranking, self.request, scope)
+            forks = WeightForks(replay, ranking, self.request, scope)
         return Worker(self.data, replay, forks), scope
 
     def _plain(self, ranking: Ranking, notice: str) -> Worker:

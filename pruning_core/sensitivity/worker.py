@@ -1,6 +1,7 @@
 """`Worker`: measures cells on chunks of examples. What is measured when, and what it means, is decided elsewhere."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import product
 from typing import Protocol
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.data import EvalData
-from pruning_core.errors import Cancelled, PruningError
+from pruning_core.errors import Cancelled, ModelError, PruningError
 from pruning_core.sensitivity.answers import Answers
 from pruning_core.sensitivity.forks import Forks
 from pruning_core.sensitivity.replay import Frontier
@@ -48,7 +49,7 @@ class Worker:
 
     def dense(self, chunk: Chunk) -> Tensor:
         """Return the dense model's outputs (n, classes)."""
-        with torch.inference_mode():
+        with _dense_walk(len(chunk.examples)):
             return self.replay.outputs(self.replay.start(self.data.batch(chunk.examples)))
 
     def measure(self, task: Task, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Result]:
@@ -77,13 +78,28 @@ class Worker:
         self.bytes_per_example = max(self.bytes_per_example, taken / max(1, examples))
 
 
+@contextmanager
+def _dense_walk(n: int) -> Iterator[None]:
+    """Let what torch says of a dense walk that fails, most often of memory, reach the user as a sentence."""
+    try:
+        with torch.inference_mode():
+            yield
+    except (RuntimeError, MemoryError) as error:
+        why = _first_line(error)
+        raise ModelError(f"the dense model cannot be run on {n} examples at a time: {why}; free some memory") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n")[0] or type(error).__name__
+
+
 class _Chunk:
     """A chunk on its way through the graph."""
 
     def __init__(self, worker: Worker, about: Chunk, keep_all: bool) -> None:
         self.worker, self.about = worker, about
         data, replay = worker.data, worker.replay
-        with torch.inference_mode():
+        with _dense_walk(len(about.examples)):
             self.frontier: Frontier = replay.start(data.batch(about.examples))
             logits = self._dense(keep_all)
             targets = None if data.targets is None else data.labels(about.examples)
@@ -96,7 +112,7 @@ class _Chunk:
         return replay.complete(self.frontier) if keep_all else replay.outputs(self.frontier)
 
     def advance(self, position: int) -> None:
-        with torch.inference_mode():
+        with _dense_walk(len(self.about.examples)):
             self.worker.replay.advance(self.frontier, position)
 
     def result(self, layer: str, sparsity: float) -> Result:
@@ -108,5 +124,4 @@ class _Chunk:
         except Cancelled:
             raise
         except (PruningError, RuntimeError, MemoryError) as error:  # torch says RuntimeError when memory is short
-            text = str(error).split("\n")[0] or type(error).__name__
-            return Result(*where, error=f"{layer} at sparsity {sparsity:g}: {text}")
+            return Result(*where, error=f"{layer} at sparsity {sparsity:g}: {_first_line(error)}")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.figures import curves, headline, heatmap, words
+from explorer.figures import curves, headline, heatmap, interactions, words
 from explorer.figures.curves import Line
 
 # ---- words
@@ -343,3 +343,22 @@ def test_the_monotone_fit_is_a_thin_line_where_it_differs_from_what_was_measured
         drawn = [trace for trace in curves.sensitivity_curves([line], 1.0).data if trace.line.width == 1]
         assert len(drawn) == n_thin
     assert curves.sensitivity_curves([bumpy], 1.0).data[1].y == bumpy.fitted
+
+
+# ---- interactions
+
+GRID = interactions.PairGrid(("conv1", "<b>", "fc"), {(1, 0): (-2.9, -4.0, -1.0), (2, 0): (0.4, -0.5, 1.2)})
+
+
+def test_pairs_stand_below_the_diagonal_sure_ones_bold_and_others_in_italics() -> None:
+    (drawn,) = interactions.interaction_map(GRID).data
+    assert drawn.z[1][0] == -2.9
+    assert drawn.z[0][1] is None
+    assert drawn.z[2][1] is None  # not measured
+    assert (drawn.text[1][0], drawn.text[2][0]) == ("<b>−2.9</b>", "<i>+0.4</i>")
+    assert (drawn.zmin, drawn.zmax) == (-2.9, 2.9)  # no change is the middle of the colours
+    assert drawn.hovertext[1][0] == "conv1 and &lt;b&gt;: −2.9 pt, −4.0 to −1.0"
+
+
+def test_the_map_of_pairs_is_told_in_words() -> None:
+    assert interactions.describe(GRID).endswith("conv1 and <b> −2.9 points; conv1 and fc +0.4 points")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import pruning_core as pc
 import sample_models
 from pruning_core.data import EvalData
-from pruning_core.errors import DataError, PlanError, UnknownName
+from pruning_core.errors import DataError, ModelError, PlanError, UnknownName
 from pruning_core.layers import Layer, tensor_at
 from pruning_core.model import Model
 from pruning_core.sensitivity import Cell, Progress, Replay, Request, Store, forks, passes, sweep, worker
@@ -338,3 +338,17 @@ def test_what_was_kept_of_other_data_is_not_taken(small: Model, tmp_path: Path) 
     assert sweep(small, examples(), request, store=store).cells == first.cells
     changed = replace(examples(), inputs=examples().inputs + np.float32(0.5))
     assert sweep(small, changed, request, store=store).cells == sweep(small, changed, request).cells != first.cells
+
+
+def test_a_dense_walk_that_fails_ends_in_a_sentence(small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    advance = Replay.advance
+
+    def short_of_memory(self: Replay, frontier: Any, *others: Any) -> Any:
+        if frontier.values and len(next(iter(frontier.values.values()))) > 4:
+            raise RuntimeError("can't allocate memory\nframe #0")
+        return advance(self, frontier, *others)
+
+    monkeypatch.setattr(Replay, "advance", short_of_memory)
+    monkeypatch.setattr(worker, "KEPT_BYTES", 1)
+    with pytest.raises(ModelError, match=r"cannot be run on 64 examples at a time: can't allocate memory; free some"):
+        sweep(small, examples(), Request(levels=(0.5,)))

@@ -332,10 +332,14 @@ def test_examples_of_one_class_and_a_single_one_are_measured_with_a_word(small: 
     assert np.ptp(result.cells[0].drop_interval) > 1
 
 
-def test_what_was_kept_of_other_data_is_not_taken(small: Model, tmp_path: Path) -> None:
+def test_what_was_kept_is_not_measured_again_and_that_of_other_data_is_not_taken(
+    small: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, request = Store(tmp_path / "sweeps.sqlite"), Request(levels=(0.5,), exact=True)
     first = sweep(small, examples(), request, store=store)
-    assert sweep(small, examples(), request, store=store).cells == first.cells
+    with monkeypatch.context() as patch:
+        patch.setattr(forks.WeightForks, "fork", lambda *_: pytest.fail("a cell that is kept was measured again"))
+        assert sweep(small, examples(), request, store=store).cells == first.cells
     changed = replace(examples(), inputs=examples().inputs + np.float32(0.5))
     assert sweep(small, changed, request, store=store).cells == sweep(small, changed, request).cells != first.cells
 

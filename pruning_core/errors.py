@@ -9,6 +9,7 @@ PruningError                 E100  any request that cannot be met
 ├── CriterionError           E120  a criterion that has no meaning for a layer, or lacks its data
 ├── ModelError               E200  a model that cannot be loaded, traced or trusted
 ├── DataError                E300  data that does not fit the model, or is not what it should be
+├── FileRefused              E2xx, E3xx, E6xx  a file that is not opened, see refusals.py
 ├── ExportError              E400  an export that is not equal to what was measured
 ├── StoreError               E500  a store of measurements that is not to be read
 ├── WorkersError             E510  processes or machines that were to measure and cannot
@@ -68,6 +69,17 @@ class DataError(PruningError):
     """Data that does not fit the model, or is not what it should be."""
 
     code = "E300"
+
+
+class FileRefused(PruningError):
+    """A file that is not opened; `pruning_core.refusals` lists the codes."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)  # both, so that it can be pickled
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 class ExportError(PruningError):

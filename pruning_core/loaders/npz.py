@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pruning_core.data import Dataset, EvalData
 from pruning_core.errors import DataError
 from pruning_core.loaders.seam import data_loader
+from pruning_core.model import Model
 
 Array = NDArray[Any]
 HOW = "save it with numpy.savez(file, x=inputs, y=labels)"
@@ -18,7 +19,7 @@ UNREADABLE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplement
 
 
 @data_loader("npz", form="file.npz with x and y", can_load=lambda spec: spec.lower().endswith(".npz"))
-def load_npz(spec: str) -> Dataset:
+def load_npz(spec: str, _: Model | None = None) -> Dataset:
     """Load `spec`; images (n, height, width) get a channel dimension. One split, named `all`, serves for everything."""
     arrays = _read(spec)
     if "x" not in arrays:

@@ -39,7 +39,7 @@ def load_sample(spec: str) -> Model:
     can_load=lambda spec: spec in sample_models.DATASETS,
     names=lambda: ((data.name, data.title) for data in sample_models.DATASETS.values()),
 )
-def load_sample_data(spec: str) -> Dataset:
+def load_sample_data(spec: str, _: Model | None = None) -> Dataset:
     """Load sample data: calibration from the training images, the fixed validation slice, the test images."""
     data = sample_models.DATASETS[spec]
     arrays = sample_models.load_arrays(spec)

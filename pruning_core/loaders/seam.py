@@ -10,6 +10,7 @@ from pruning_core.model import Model
 from pruning_core.registry import Registry, suggestion
 
 T = TypeVar("T")
+LoadData = Callable[[str, Model | None], Dataset]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Loader(Generic[T]):
     name: str
     form: str
     can_load: Callable[[str], bool]
-    load: Callable[[str], T]
+    load: Callable[..., T]  # (spec), of data (spec, model or None)
     names: Callable[[], Iterable[tuple[str, str]]]  # (name, title)
 
 
@@ -45,10 +46,10 @@ def model_loader(
 
 def data_loader(
     name: str, *, form: str, can_load: Callable[[str], bool], names: Callable[[], Iterable[tuple[str, str]]] = _nothing
-) -> Callable[[Callable[[str], Dataset]], Callable[[str], Dataset]]:
-    """Add a function `(spec) -> Dataset` to the seam."""
+) -> Callable[[LoadData], LoadData]:
+    """Add a function `(spec, model or None) -> Dataset` to the seam; it may read as the model takes it."""
 
-    def add(function: Callable[[str], Dataset]) -> Callable[[str], Dataset]:
+    def add(function: LoadData) -> LoadData:
         DATA_LOADERS.add(name, Loader(name, form, can_load, function, names))
         return function
 
@@ -66,7 +67,7 @@ def load_data(spec: str, preprocessing: Preprocessing | None = None, model: Mode
     Data that say nothing of their preprocessing are prepared as `model` was trained, where that is known; whole numbers
     are tokens where `model` reads such.
     """
-    dataset = find_data(spec).load(spec)
+    dataset = find_data(spec).load(spec, model)
     if model is not None and dataset.validation.inputs.shape[1:] == (1, *model.example_inputs[0].shape[1:]):
         dataset = dataset.without_channel()  # sequences, not pictures of one channel
     if model is not None and not model.example_inputs[0].is_floating_point():

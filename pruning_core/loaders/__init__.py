@@ -18,7 +18,8 @@ from pruning_core.loaders.seam import (
 
 __all__ = ["DATA_LOADERS", "FORMATS", "MODEL_LOADERS", "find_data", "find_model", "load_data", "load_model", "preset"]
 
-FORMATS = ("samples", "npz", "re_estimated", "torchvision_zoo")  # in the order in which they are asked; slowest last
+# In the order in which they are asked; slowest last.
+FORMATS = ("samples", "re_estimated", "uploads", "npz", "torchvision_zoo")
 
 for _format in FORMATS:
     import_module(f"{__name__}.{_format}")  # registers its members

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from pruning_core.errors import UnknownName
+from pruning_core.loaders.options import NORMS
 from pruning_core.loaders.seam import load_data, load_model, model_loader
 from pruning_core.model import Model
 from pruning_core.sensitivity.norm_statistics import re_estimated
 
-MARK = "+norms@"
+MARK = NORMS
 
 
 def spec_of(model: str, data: str) -> str:
@@ -20,7 +21,7 @@ def data_of(spec: str) -> str | None:
     return spec.partition(MARK)[2] or None
 
 
-@model_loader("re_estimated", form=f"MODEL{MARK}DATA", can_load=lambda spec: MARK in spec)
+@model_loader("re_estimated", form=f"MODEL{MARK}DATA", can_load=lambda spec: MARK in spec, takes=None)
 def load_re_estimated(spec: str) -> Model:
     """Load a model and give its batch norms the statistics of the calibration examples of DATA."""
     model_name, _, data_name = spec.partition(MARK)

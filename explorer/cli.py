@@ -61,6 +61,7 @@ Scope = Literal["layer", "model"]
 Heads = Literal["head", "dimension"]
 Target = Literal["weights", "activations"]
 METRIC_HELP = "What the table shows: accuracy, loss, perplexity, kl or agreement. [default: accuracy]"
+DEVICE_HELP = "Where to compute: cpu, or cuda where torch has one; then all levels of a layer run at once."
 CLUSTER_HELP = "Measure on a Dask cluster, such as tcp://10.0.0.5:8786; needs the extra `cluster`."
 MULTIPLE_HELP = "Rows of channels keep a multiple of M, rounded up. [default: 1]"
 NORMS_HELP = "Let layer, group and RMS norms lose channels: their statistics are of those that stay."
@@ -118,6 +119,7 @@ def sensitivity(
     target: Annotated[Target, typer.Option(help="What is set to zero.")] = "weights",
     workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes that measure.")] = 1,
     cluster: Annotated[str | None, typer.Option(metavar="ADDRESS", help=CLUSTER_HELP)] = None,
+    device: Annotated[str, typer.Option(metavar="DEVICE", help=DEVICE_HELP)] = "cpu",
     fresh: Annotated[bool, typer.Option("--fresh", help="Neither use nor keep what was measured before.")] = False,
     channel_multiple: ChannelMultiple = 1,
     through_norms: ThroughNorms = False,
@@ -134,7 +136,7 @@ def sensitivity(
 
     inputs = Inputs(model, data, mean, std, scale, samples)
     options = {"channel_multiple": channel_multiple, "through_norms": through_norms, "heads": heads}
-    asked = command.Asked(levels, layers, exact, metric, target, fresh, workers, cluster, options)
+    asked = command.Asked(levels, layers, exact, metric, target, fresh, workers, cluster, device, options)
     command.run(inputs, wish(granularity, criterion, setting), asked, out, as_json)
 
 

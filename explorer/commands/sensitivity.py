@@ -24,6 +24,7 @@ class Asked:
     fresh: bool
     workers: int
     cluster: str | None
+    device: str
     options: dict[str, Any] = field(default_factory=dict)  # those of a plan
 
 
@@ -42,7 +43,7 @@ def run(inputs: Inputs, wish: LayerPlan, asked: Asked, out: Path | None, as_json
         target=asked.target,
         **asked.options,
     )
-    found = _measured(inputs, request, None if asked.fresh else Store(), executor)
+    found = _measured(inputs, request, None if asked.fresh else Store(), executor, asked.device)
     for name, why in found.skipped.items():
         shown.note(f"{name} was left out: {why.removeprefix(f'{name}: ')}")
     for text in (*found.notices, *(cell.why for cell in found.failed)):
@@ -52,13 +53,13 @@ def run(inputs: Inputs, wish: LayerPlan, asked: Asked, out: Path | None, as_json
     shown.document(found.to_dict()) if as_json else _table(found, reading)
 
 
-def _measured(inputs: Inputs, request: Request, store: Store | None, executor: MakeExecutor) -> Sweep:
+def _measured(inputs: Inputs, request: Request, store: Store | None, executor: MakeExecutor, device: str) -> Sweep:
     with shown.progress("Measuring") as update:
 
         def moved(progress: Progress) -> None:
             update(progress.share, 1.0)
 
-        hooks: dict[str, Any] = {"store": store, "executor": executor, "on_progress": moved}
+        hooks: dict[str, Any] = {"store": store, "executor": executor, "device": device, "on_progress": moved}
         return sweep(inputs.model, inputs.dataset.validation, request, calibration=inputs.dataset.calibration, **hooks)
 
 

@@ -1,6 +1,6 @@
 """How a cell changes the model: `Forks` know where a layer forks from the dense model and what the fork answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from pruning_core.graph import ModelGraph
 from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.activations import ActivationDrop
-from pruning_core.sensitivity.evaluators import best, choose
+from pruning_core.sensitivity.evaluators import CannotRun, best, choose, fork_levels
 from pruning_core.sensitivity.replay import Frontier, Replay
 from pruning_core.sensitivity.request import Request
 from pruning_core.sensitivity.routes import Route
@@ -59,8 +59,20 @@ class Forks(Protocol):
         """Return the output (batch, classes) of the model changed as the cell says."""
         ...
 
+    def fork_levels(self, frontier: Frontier, layer: str, levels: Sequence[float]) -> Tensor | None:
+        """Return the outputs (levels, batch, classes) of several cells at once, where that pays and can be done."""
+        ...
 
-class ActivationForks:
+
+class OneByOne:
+    """Forks whose cells run one after another."""
+
+    def fork_levels(self, frontier: Frontier, layer: str, levels: Sequence[float]) -> Tensor | None:
+        """Return None."""
+        return None
+
+
+class ActivationForks(OneByOne):
     """Cells that drop the smallest activations of a layer's output."""
 
     def __init__(self, graph: ModelGraph, replay: Replay) -> None:
@@ -100,7 +112,7 @@ class ActivationForks:
         return self._drops[layer, sparsity]
 
 
-class WeightForks:
+class WeightForks(OneByOne):
     """Cells that mask weights. Masked weights are kept for the next block, as far as memory allows."""
 
     def __init__(self, replay: Replay, ranking: Ranking, request: Request, scope: Scope) -> None:
@@ -163,3 +175,25 @@ class WeightForks:
         if layer not in self._routes:
             self._routes[layer] = self.replay.route(self.changed(layer, max(self.scope.levels[layer])))
         return self._routes[layer]
+
+
+class StackedForks(WeightForks):
+    """Cells that mask weights, on an accelerator: all levels of a layer in one walk."""
+
+    def use(self, choice: Mapping[str, str]) -> None:
+        """Stay with torch: the other evaluators run on the processor."""
+
+    def choose(self, frontier: Frontier) -> dict[str, str]:
+        """Choose torch."""
+        return {}
+
+    def fork(self, frontier: Frontier, layer: str, sparsity: float) -> Tensor:
+        """Return the output (batch, classes) with the layer masked."""
+        return self.replay.fork_changed(frontier, self.changed(layer, sparsity))
+
+    def fork_levels(self, frontier: Frontier, layer: str, levels: Sequence[float]) -> Tensor | None:
+        """Return the outputs (levels, batch, classes), or None where the levels cannot be stacked."""
+        try:
+            return fork_levels(self.replay, frontier, [self.changed(layer, level) for level in levels])
+        except CannotRun:
+            return None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pruning_core.apply.masked import masked_form
 from pruning_core.model import Model
 from pruning_core.ranking import Ranking
-from pruning_core.sensitivity.forks import share_removed
+from pruning_core.sensitivity.forks import OneByOne, share_removed
 from pruning_core.sensitivity.replay import Frontier
 from pruning_core.sensitivity.request import Request
 from pruning_core.sensitivity.trust import first_tensor
@@ -36,7 +36,7 @@ class PlainWalk:
     complete = outputs
 
 
-class PlainForks:
+class PlainForks(OneByOne):
     """Cells that mask weights of a copy of the model."""
 
     def __init__(self, model: Model, ranking: Ranking, request: Request) -> None:

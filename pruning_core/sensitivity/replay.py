@@ -14,6 +14,7 @@ from pruning_core.coupling import Coupling
 from pruning_core.graph import ModelGraph
 from pruning_core.ranking import Change
 from pruning_core.sensitivity.constants import Changed, Constants
+from pruning_core.sensitivity.devices import CPU, placed, step_on
 from pruning_core.sensitivity.norms import LivingLines
 from pruning_core.sensitivity.prepare import channels_last, needed, prepare
 from pruning_core.sensitivity.routes import Route, Routes
@@ -40,11 +41,12 @@ class Frontier:
 class Replay:
     """The dense model prepared for forks; holds no state of a run, so sessions may share it.
 
-    Under a `coupling` through norms, these take their statistics of the channels that live.
+    Under a `coupling` through norms, these take their statistics of the channels that live. Everything is computed on
+    `device`, where outputs stay.
     """
 
-    def __init__(self, graph: ModelGraph, coupling: Coupling | None = None) -> None:
-        self.coupling = coupling
+    def __init__(self, graph: ModelGraph, coupling: Coupling | None = None, device: str = CPU) -> None:
+        self.coupling, self.device = coupling, device
         norms = LivingLines(coupling) if coupling is not None else None
         prepared = prepare(graph, norms)
         nodes = list(prepared.module.graph.nodes)
@@ -55,8 +57,9 @@ class Replay:
         self.nodes, self.end, self.output = tuple(nodes), len(nodes), index[output]
         self._inputs = [index[node] for node in nodes if node.op == "placeholder"]
         self._stored = Constants(graph, prepared, [node for node in wanted if node.op == "get_attr"], norms)
-        self.constants = self._stored.dense  # what the dense model reads besides its inputs
-        self.steps = self._stored.compute({index[n]: Step.of(n, index) for n in wanted if n.op == "call_function"})
+        steps = self._stored.compute({index[n]: Step.of(n, index) for n in wanted if n.op == "call_function"})
+        self.steps = {i: step_on(step, device) for i, step in steps.items()}
+        self.constants = placed(self._stored.dense, device)  # what the dense model reads besides its inputs
         self.places = {node.name: index[node] for node in wanted if node.op == "call_function"}  # by the graph's names
         self.macs = {i: prepared.macs[nodes[i]] for i in self.steps}  # of each step, for one example
         self.value_bytes = {i: prepared.example_bytes[nodes[i]] for i in self.steps}  # of one example
@@ -69,11 +72,12 @@ class Replay:
 
     def weight(self, name: str, mask: Tensor | None, value: Tensor | None = None) -> Tensor:
         """Return the weight of layer `name` as the prepared graph wants it, masked; `value` stands for its own."""
-        return self._stored.weight(name, mask, value)
+        return self._stored.weight(name, mask, value).to(self.device)
 
     def changed(self, change: Change, weights: Mapping[str, Tensor] = {}) -> Changed:
         """Return the constants that `change` makes different; `weights` are layers prepared already."""
-        return self._stored.changed(change, weights)
+        found = self._stored.changed(change, weights)
+        return found if self.device == CPU else Changed(placed(found, self.device))
 
     def constants_with(self, weights: Mapping[str, Tensor]) -> dict[int, Any]:
         """Return the constants of the graph with the weights of some layers replaced."""
@@ -89,7 +93,7 @@ class Replay:
 
     def start(self, *inputs: Tensor) -> Frontier:
         """Return the frontier before the first node for prepared inputs (batch, ...)."""
-        return Frontier(0, {i: channels_last(x) for i, x in zip(self._inputs, inputs, strict=True)})
+        return Frontier(0, {i: channels_last(x.to(self.device)) for i, x in zip(self._inputs, inputs, strict=True)})
 
     def advance(self, frontier: Frontier, position: int, constants: Values | None = None) -> Frontier:
         """Run the nodes before `position` and drop values that nothing later reads; returns `frontier` itself."""

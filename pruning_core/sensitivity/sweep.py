@@ -18,6 +18,7 @@ from pruning_core.positions import NO_TARGET
 from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.answers import tally_of
 from pruning_core.sensitivity.cells import Sweep
+from pruning_core.sensitivity.devices import CPU, device_for, named
 from pruning_core.sensitivity.driver import Driver
 from pruning_core.sensitivity.effort import Effort
 from pruning_core.sensitivity.executors import MakeExecutor, in_process
@@ -43,6 +44,7 @@ def sweep(
     calibration: EvalData | None = None,
     store: Store | None = None,
     executor: MakeExecutor = in_process,
+    device: str = CPU,
     cancelled: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Sweep:
@@ -50,9 +52,11 @@ def sweep(
 
     With a `store` what was measured before is not measured again, whoever measured it and however that ended. The
     `executor` says who measures; the cells are the same to the last digit. Where those who measure are gone in the
-    middle, the sweep ends there, and one of its notices says so.
+    middle, the sweep ends there, and one of its notices says so. On another `device` than the processor, such as
+    `cuda`, all levels of a layer run at once.
     """
-    recipe = Recipe(model, data.take(request.samples), ranking.calibration if ranking else calibration or data, request)
+    calibration = ranking.calibration if ranking else calibration or data
+    recipe = Recipe(model, data.take(request.samples), calibration, request, device_for(device))
     check_fits(recipe.data, model.graph)
     worker, scope = recipe.worker(ranking, replay)
     with store.record(document_of(recipe)) if store else Record() as record, executor(recipe, worker) as runs:
@@ -127,6 +131,7 @@ def document_of(recipe: Recipe) -> dict[str, Any]:
         "engine": ENGINE,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),  # sums of floats depend on it
+        **({} if recipe.device == CPU else {"device": named(recipe.device)}),
         "model": model.sha256,
         "graph": sha256(model.graph.module.code.encode()).hexdigest(),
         "data": data.sha256,

@@ -22,7 +22,7 @@ def check_replay(model: Model, replay: Replay, inputs: Tensor) -> None:
     inputs, before = inputs[:EXAMPLES], [buffer.clone() for buffer in model.module.buffers()]
     with torch.inference_mode():
         own, again, fewer = (first_tensor(model.module(x)) for x in (inputs, inputs, inputs[:2]))
-        replayed = replay.outputs(replay.start(inputs))
+        replayed = replay.outputs(replay.start(inputs)).cpu()
     check_outputs(own)
     for (name, buffer), old in zip(model.module.named_buffers(), before, strict=True):
         if not torch.equal(buffer, old):

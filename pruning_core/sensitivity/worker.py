@@ -50,7 +50,7 @@ class Worker:
     def dense(self, chunk: Chunk) -> Tensor:
         """Return the dense model's outputs (n, classes)."""
         with _dense_walk(len(chunk.examples)):
-            return self.replay.outputs(self.replay.start(self.data.batch(chunk.examples)))
+            return self.replay.outputs(self.replay.start(self.data.batch(chunk.examples))).cpu()
 
     def measure(self, task: Task, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Result]:
         """Yield a result for each cell and chunk, layer by layer; a cell that fails says why and others go on."""
@@ -65,12 +65,12 @@ class Worker:
             self._note_memory(chunks)
             levels = task.cells[layer]
             # Evaluators cut a frontier once for all levels, where these can be kept; else each is masked once for all.
-            by_chunk = self.forks.keeps(layer, len(levels))
-            in_turn = product(chunks, levels) if by_chunk else ((c, level) for level, c in product(levels, chunks))
-            for chunk, sparsity in in_turn:
-                if cancelled():
-                    return
-                yield chunk.result(layer, sparsity)
+            together = [levels] if self.forks.keeps(layer, len(levels)) else [(level,) for level in levels]
+            for some, chunk in product(together, chunks):
+                for result in chunk.results(layer, some):
+                    yield result
+                    if cancelled():
+                        return
 
     def _note_memory(self, chunks: Sequence["_Chunk"]) -> None:
         taken = sum(chunk.frontier.n_bytes for chunk in chunks)
@@ -109,18 +109,24 @@ class _Chunk:
         if self.about.dense is not None:
             return torch.from_numpy(self.about.dense)
         replay = self.worker.replay
-        return replay.complete(self.frontier) if keep_all else replay.outputs(self.frontier)
+        return (replay.complete(self.frontier) if keep_all else replay.outputs(self.frontier)).cpu()
 
     def advance(self, position: int) -> None:
         with _dense_walk(len(self.about.examples)):
             self.worker.replay.advance(self.frontier, position)
 
-    def result(self, layer: str, sparsity: float) -> Result:
+    def results(self, layer: str, levels: Sequence[float]) -> Iterator[Result]:
+        with torch.inference_mode():
+            stacked = self.worker.forks.fork_levels(self.frontier, layer, levels)
+        for i, sparsity in enumerate(levels):
+            yield self._result(layer, sparsity, None if stacked is None else stacked[i])
+
+    def _result(self, layer: str, sparsity: float, logits: Tensor | None) -> Result:
         where = layer, sparsity, self.about.block, self.about.number
         try:
             with torch.inference_mode():
-                logits = self.worker.forks.fork(self.frontier, layer, sparsity)
-                return Result(*where, self.answers.tallies(logits))
+                found = self.worker.forks.fork(self.frontier, layer, sparsity) if logits is None else logits
+                return Result(*where, self.answers.tallies(found.cpu()))
         except Cancelled:
             raise
         except (PruningError, RuntimeError, MemoryError) as error:  # torch says RuntimeError when memory is short

@@ -4,6 +4,7 @@ from pruning_core.sensitivity.evaluators import onednn, onnx_runtime, torch_eage
 from pruning_core.sensitivity.evaluators.bfloat16 import agreement
 from pruning_core.sensitivity.evaluators.choice import EXAMPLES, ChosenEvaluator, best, choose
 from pruning_core.sensitivity.evaluators.seam import EVALUATORS, CannotRun, Evaluator, EvaluatorKind
+from pruning_core.sensitivity.evaluators.stacked import fork_levels
 
 __all__ = [
     "EVALUATORS",
@@ -15,4 +16,5 @@ __all__ = [
     "agreement",
     "best",
     "choose",
+    "fork_levels",
 ]

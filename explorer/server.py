@@ -1,20 +1,28 @@
 """The server: Streamlit's app with our own routes, on one port."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 import torch
+from anyio import to_thread
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from explorer import jobs, netron, theme
+from explorer import jobs, netron, theme, upload_route
+from explorer.gate import Gate
+from explorer.limits import HostLimits
 from explorer.settings import SETTINGS
+from explorer.uploads import Uploads, own_uploads
 
 SCRIPT = Path(__file__).with_name("app.py").resolve()
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+SWEEP_SECONDS = 600.0  # between two looks for uploads that are past their time
 
 
 def health(_: Request) -> JSONResponse:
@@ -26,13 +34,23 @@ def health(_: Request) -> JSONResponse:
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
     """Stop what runs in the background when the server ends."""
     torch.set_num_threads(1)  # one core for each job; two spinning threads are slower than one under load
+    sweeping = asyncio.create_task(_sweep(own_uploads()))
     yield {}
+    sweeping.cancel()
     jobs.stop_all()
 
 
+async def _sweep(uploads: Uploads) -> None:
+    """Delete uploads that are past their time, now and then."""
+    while True:
+        await to_thread.run_sync(uploads.sweep)
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
 def application() -> st.App:
-    """Return the application with its routes."""
-    return st.App(SCRIPT, routes=[Route("/api/health", health), *netron.ROUTES], lifespan=lifespan)
+    """Return the application with its routes, behind the gate."""
+    routes = [Route("/api/health", health), *upload_route.routes(own_uploads()), *netron.ROUTES]
+    return st.App(SCRIPT, routes=routes, middleware=[Middleware(Gate)], lifespan=lifespan)
 
 
 def serve(
@@ -42,14 +60,22 @@ def serve(
     port: int = 8501,
     open_browser: bool = True,
     workers: int = 1,
+    allowed_hosts: Sequence[str] = (),
+    access_token: str = "",
 ) -> None:
     """Run the app until it is stopped."""
     SETTINGS.model, SETTINGS.data = model, data
     SETTINGS.workers = workers
-    SETTINGS.local = host in ("127.0.0.1", "::1", "localhost")
+    SETTINGS.local = host in LOOPBACK
+    SETTINGS.access_token = access_token
+    SETTINGS.limits = HostLimits.from_environment(hosted=not SETTINGS.local)
+    # A foreign name that leads to this machine must not let its page in. Reached from afar, any name may be meant.
+    names = [*allowed_hosts, *(LOOPBACK if SETTINGS.local or allowed_hosts else ())]
     config: dict[str, Any] = theme.CONFIG | {
         "server.address": host,
         "server.port": port,
+        "server.allowedHosts": names,
+        "server.maxUploadSize": 1,  # ours go by another route; that of Streamlit holds them in memory and is closed
         "server.fileWatcherType": "none",
         "server.showEmailPrompt": False,
         "browser.gatherUsageStats": False,

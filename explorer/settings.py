@@ -1,6 +1,8 @@
 """What the command line hands to the pages: both run in one process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from explorer.limits import HostLimits
 
 
 @dataclass
@@ -11,6 +13,9 @@ class Settings:
     data: str | None = None
     local: bool = True  # only this machine reaches the server
     workers: int = 0  # processes for sweeps; 0: jobs run in threads of this process, as in notebooks and tests
+    allowed_hosts: tuple[str, ...] = ()  # names by which the server may be called; none: any
+    access_token: str = ""  # what a visitor has to know; empty: nothing
+    limits: HostLimits = field(default_factory=HostLimits)
 
 
 SETTINGS = Settings()

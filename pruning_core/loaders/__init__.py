@@ -18,8 +18,12 @@ from pruning_core.loaders.seam import (
 
 __all__ = ["DATA_LOADERS", "FORMATS", "MODEL_LOADERS", "find_data", "find_model", "load_data", "load_model", "preset"]
 
-# In the order in which they are asked; slowest last.
-FORMATS = ("samples", "re_estimated", "uploads", "npz", "torchvision_zoo")
+FORMATS = (  # in the order in which they are asked; slowest last
+    *("samples", "re_estimated", "uploads"),
+    *("npz",),
+    *("safetensors_file", "state_dict"),
+    *("torchvision_zoo",),
+)
 
 for _format in FORMATS:
     import_module(f"{__name__}.{_format}")  # registers its members

@@ -2,11 +2,18 @@
 
 import numpy as np
 import torch
+from torch import nn
 
 import sample_models
 from pruning_core.data import Dataset, EvalData, Preprocessing
 from pruning_core.loaders.seam import data_loader, model_loader
+from pruning_core.loaders.untrained import seed_zero
 from pruning_core.model import Architecture, Model
+
+
+def _untrained(spec: str, _: int | None) -> Model:
+    with seed_zero():
+        return _model(spec, sample_models.build(spec))
 
 
 @model_loader(
@@ -14,22 +21,26 @@ from pruning_core.model import Architecture, Model
     form="a sample's name",
     can_load=lambda spec: spec in sample_models.SAMPLES,
     names=lambda: ((sample.name, sample.title) for sample in sample_models.SAMPLES.values()),
+    untrained=_untrained,
 )
 def load_sample(spec: str) -> Model:
     """Load a trained sample model."""
+    return _model(spec, sample_models.load(spec), sample_models.SAMPLES[spec].description)
+
+
+def _model(spec: str, module: nn.Module, note: str = "") -> Model:
     sample = sample_models.SAMPLES[spec]
     images = sample_models.load_arrays(sample.dataset)["x_train"][:2]
-    data = sample_models.DATASETS[sample.dataset]
-    source = sample.source_path.read_text("utf-8")
+    preprocessing = _preprocessing(sample_models.DATASETS[sample.dataset])
     return Model(
         name=spec,
         title=sample.title,
-        module=sample_models.load(spec),
-        example_inputs=(_preprocessing(data).apply(torch.from_numpy(images[:, None])),),
+        module=module,
+        example_inputs=(preprocessing.apply(torch.from_numpy(images[:, None])),),
         data_name=sample.dataset,
-        architecture=Architecture(source, f"{sample.build.__name__}()"),
-        note=sample.description,
-        preprocessing=_preprocessing(data),
+        architecture=Architecture(sample.source_path.read_text("utf-8"), f"{sample.build.__name__}()"),
+        note=note,
+        preprocessing=preprocessing,
     )
 
 

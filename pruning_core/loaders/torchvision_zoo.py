@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,13 +15,15 @@ from torch import nn
 
 from pruning_core.data import Preprocessing
 from pruning_core.errors import UnknownName
+from pruning_core.loaders.fill import TRAINING_ONLY
+from pruning_core.loaders.options import split
 from pruning_core.loaders.seam import model_loader
+from pruning_core.loaders.untrained import examples, seed_zero
 from pruning_core.model import Architecture, Model
 from pruning_core.registry import suggestion
 
 PREFIX = "torchvision:"
 DOWNLOAD_SECONDS = 10.0
-AUXILIARY = ("AuxLogits", "aux1", "aux2")  # heads of Inception and GoogLeNet that only training uses
 
 
 def names() -> list[str]:
@@ -30,61 +33,89 @@ def names() -> list[str]:
     return list(models.list_models(module=models))
 
 
+def _untrained(spec: str, n_classes: int | None) -> Model:
+    name, _ = _parts(spec)
+    weights = _weights(name)
+    return _model(spec, weights, _random(name, weights, n_classes), n_classes)
+
+
 @model_loader(
     "torchvision",
     form="torchvision:NAME",
     can_load=lambda spec: spec.startswith(PREFIX),
     names=lambda: ((PREFIX + name, name) for name in names()),
+    takes=("input",),
+    untrained=_untrained,
 )
 def load_torchvision(spec: str) -> Model:
     """Load a torchvision model; random weights (seed 0) when the trained ones cannot be had, and the note says so."""
-    from torchvision import models
+    name, _ = _parts(spec)
+    weights = _weights(name)
+    module = _random(name, weights)
+    return replace(_model(spec, weights, module), note=_train(module, weights))
 
-    name = spec.removeprefix(PREFIX)
+
+def _parts(spec: str) -> tuple[str, str | None]:
+    """Return the name of a model that there is, and the shape of its input where one is given."""
+    text, options = split(spec)
+    name = text.removeprefix(PREFIX)
     if name not in (known := names()):
         raise UnknownName(f"torchvision has no model '{name}'; {suggestion(name, known)}")
-    weights = models.get_model_weights(name).DEFAULT
-    transforms = weights.transforms()
-    size = transforms.crop_size[0]
-    module, note = _trained(name, weights, size)
+    return name, options.get("input")
+
+
+def _model(spec: str, weights: Any, module: nn.Module, n_classes: int | None = None) -> Model:
+    (name, shape), transforms = _parts(spec), weights.transforms()
     return Model(
         name=spec,
         module=module,
-        example_inputs=(torch.zeros(2, 3, size, size),),
+        example_inputs=examples(shape, (torch.zeros(2, 3, _size(weights), _size(weights)),)),
         title=name,
-        architecture=Architecture("import torchvision", _expression(name, size)),
-        note=note,
+        architecture=Architecture("import torchvision", _expression(name, _size(weights), n_classes)),
         preprocessing=Preprocessing(1 / 255, tuple(transforms.mean), tuple(transforms.std)),
     )
 
 
-def _expression(name: str, size: int) -> str:
-    options = "".join(f", {key}={value!r}" for key, value in _options(name, size).items())
+def _weights(name: str) -> Any:
+    from torchvision import models
+
+    return models.get_model_weights(name).DEFAULT
+
+
+def _size(weights: Any) -> int:
+    return int(weights.transforms().crop_size[0])
+
+
+def _expression(name: str, size: int, n_classes: int | None) -> str:
+    options = "".join(f", {key}={value!r}" for key, value in _options(name, size, n_classes).items())
     return f"torchvision.models.get_model({name!r}, weights=None{options})"
 
 
-def _trained(name: str, weights: Any, size: int) -> tuple[nn.Module, str]:
-    """Return the module with `weights`, or with random ones, and which it is."""
+def _random(name: str, weights: Any, n_classes: int | None = None) -> nn.Module:
     from torchvision import models
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module: nn.Module = models.get_model(name, weights=None, **_options(name, size)).eval()
+    with seed_zero():
+        module: nn.Module = models.get_model(name, weights=None, **_options(name, _size(weights), n_classes))
+    return module.eval()
+
+
+def _train(module: nn.Module, weights: Any) -> str:
+    """Give the module its trained weights where they can be had, and return which it has."""
     try:
         with _patience(DOWNLOAD_SECONDS):
             state = weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
     except (OSError, RuntimeError):  # no network, or what came is damaged
-        return module, "random weights: the trained ones could not be downloaded, so accuracy means nothing here"
-    wanted = {key: value for key, value in state.items() if not key.startswith(AUXILIARY)}
-    module.load_state_dict(wanted)
-    return module, f"trained weights {weights}"
+        return "random weights: the trained ones could not be downloaded, so accuracy means nothing here"
+    module.load_state_dict({key: value for key, value in state.items() if not key.startswith(TRAINING_ONLY)})
+    return f"trained weights {weights}"
 
 
-def _options(name: str, size: int) -> dict[str, Any]:
+def _options(name: str, size: int, n_classes: int | None) -> dict[str, Any]:
     """Return what must be said to build the model that the trained weights belong to, without training-only heads."""
+    options: dict[str, Any] = {} if n_classes is None else {"num_classes": n_classes}
     if name in ("googlenet", "inception_v3"):
-        return {"aux_logits": False, "init_weights": False, "transform_input": True}
-    return {"image_size": size} if name.startswith("vit_") else {}
+        return options | {"aux_logits": False, "init_weights": False, "transform_input": True}
+    return options | ({"image_size": size} if name.startswith("vit_") else {})
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def resolved(spec: str) -> str:
     return join(str(path_of(name)) if is_upload(name) else name, paths)
 
 
-@model_loader("upload", form=FORM, can_load=is_upload)
+@model_loader("upload", form=FORM, can_load=is_upload, takes=None)
 def load_uploaded_model(spec: str) -> Model:
     """Load a model that was sent to the app."""
     with _without_folders():
@@ -71,7 +71,7 @@ def load_uploaded_model(spec: str) -> Model:
     return replace(found, name=spec, title=parts(spec)[1])
 
 
-@data_loader("upload", form=FORM, can_load=is_upload)
+@data_loader("upload", form=FORM, can_load=is_upload, takes=None)
 def load_uploaded_data(spec: str, model: Model | None = None) -> Dataset:
     """Load data that were sent to the app."""
     with _without_folders():

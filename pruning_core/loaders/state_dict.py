@@ -1,0 +1,92 @@
+"""Weights in a state dict that torch.save wrote, `weights.pt+as@torchvision:resnet18`; nothing else is unpickled.
+
+What is more than tensors is refused, with our own words: those of torch tell how to switch its protection off.
+"""
+
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from pruning_core.errors import FileRefused
+from pruning_core.loaders.options import suffix
+from pruning_core.loaders.seam import model_loader
+from pruning_core.loaders.weights import OPTIONS, load_weights
+from pruning_core.model import Model
+from pruning_core.refusals import refused
+
+SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
+SHOWN = 3
+
+
+@model_loader(
+    "state_dict",
+    form="weights.pt+as@ARCHITECTURE",
+    can_load=lambda spec: suffix(spec) in SUFFIXES,
+    takes=OPTIONS,
+)
+def load_state_dict(spec: str) -> Model:
+    """Load weights from a plain state dict into their architecture."""
+    return load_weights(spec, read)
+
+
+def read(path: str) -> Mapping[Any, Any]:
+    """Return what the file holds, tensors and plain values only; large files are mapped, not read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of its own old formats
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # damaged files raise nearly anything
+        raise _refusal(path, error) from None
+    if not isinstance(found, Mapping):
+        raise refused("E243", f"'{path}' holds one {type(found).__name__} and no weights by name")
+    return found
+
+
+def is_torchscript(path: str) -> bool:
+    """Whether the file is an archive of TorchScript."""
+    return any(name.endswith("/constants.pkl") for name in members(path))
+
+
+def members(path: str) -> list[str]:
+    """Return the names in the archive; none where it is no archive that can be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        return []
+
+
+def _refusal(path: str, error: Exception) -> FileRefused:
+    names = members(path)
+    if is_torchscript(path):
+        return refused("E205", f"'{path}' holds TorchScript, which is a program")
+    if any(name.endswith("models/model.json") for name in names):
+        return refused("E206", f"'{path}' holds an exported program, which can run code when it is opened")
+    if classes := _classes(path):
+        shown = ", ".join(name[:80] for name in classes[:SHOWN])
+        return refused("E203", f"'{path}' holds Python objects ({shown}), which can run code when they are opened")
+    if not names:
+        return _refusal_of_stream(path, error)
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            return refused("E608", f"'{path}' is compressed, which torch.save does not do")
+    return refused("E202", f"'{path}' is damaged, or no file of torch.save")
+
+
+def _refusal_of_stream(path: str, error: Exception) -> FileRefused:
+    """Return the refusal of what is no archive: torch.save wrote pickles one after the other until version 1.6."""
+    if isinstance(error, pickle.UnpicklingError):
+        return refused("E204", f"'{path}' holds pickled Python objects, which can run code when they are opened")
+    return refused("E202", f"'{path}' is damaged, or no file of torch.save")
+
+
+def _classes(path: str) -> list[str]:
+    """Return the names of what the pickle would import, besides tensors; found without running it."""
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except Exception:  # not of this kind, or damaged
+        return []

@@ -1,0 +1,108 @@
+"""What a process gives up before it reads a stranger's file: time, memory, files, processes, the network."""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pruning_core.guard.limits import Limits
+from pruning_core.sandbox import landlock
+
+NEW_USER, NEW_NETWORK, NEW_IPC = 0x10000000, 0x40000000, 0x08000000
+DEATH_SIGNAL = 1
+MOST_OPEN = 256
+SYSTEM = (
+    *("/usr", "/lib", "/lib64", "/opt", "/etc/ld.so.cache", "/etc/localtime", "/etc/mime.types", "/sys/devices"),
+    *("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/sys/vm", "/dev/urandom", "/sys/fs/cgroup"),
+)
+KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHASHSEED", "LD_LIBRARY_PATH", "HF_HOME", "TORCH_HOME")
+
+
+@dataclass(frozen=True)
+class Walls:
+    """Which walls the system could raise; memory, time and processes always have theirs."""
+
+    files: bool  # whether only its own files can be opened
+    network: bool  # whether no connection can be made
+
+
+def enter(limits: Limits, folder: str, readable: Iterable[str], kept_open: Iterable[int]) -> Walls:
+    """Give up everything but reading these files and writing into `folder`, which becomes the working folder."""
+    _die_with_parent()
+    _close_all_but(kept_open)
+    os.chdir(folder)
+    home = os.path.expanduser("~")
+    kept = {name: os.environ[name] for name in os.environ if name in KEPT or name.endswith("_NUM_THREADS")}
+    os.environ.clear()
+    os.environ.update(kept | {"HOME": folder, "TMPDIR": folder, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""})
+    is_alone = _leave_network()
+    _limit(limits)
+    hub = os.path.join(kept.get("HF_HOME", os.path.join(home, ".cache", "huggingface")), "hub")
+    files = landlock.restrict([*readable, *_libraries(), *SYSTEM, hub], [folder, "/dev/null"])
+    return Walls(files, is_alone)
+
+
+def _die_with_parent() -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+
+
+def _close_all_but(kept_open: Iterable[int]) -> None:
+    """Close all files but these; in, out and error lead nowhere."""
+    kept = sorted({0, 1, 2, *kept_open})
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nowhere, standard)
+    for before, after in zip(kept, [*kept[1:], 65_536], strict=True):
+        os.closerange(before + 1, after)
+
+
+def _leave_network() -> bool:
+    """Move into a network without any way out, and a user without rights; return whether the system lets us."""
+    user, group = os.getuid(), os.getgid()
+    if ctypes.CDLL(None).unshare(NEW_USER | NEW_NETWORK | NEW_IPC) != 0:
+        return False
+    with contextlib.suppress(OSError):  # without a name for the user, files still belong to him
+        Path("/proc/self/setgroups").write_text("deny", "ascii")
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1", "ascii")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1", "ascii")
+    return True
+
+
+def _limit(limits: Limits) -> None:
+    """Set the kernel's limits; memory is what the libraries already take and the allowance."""
+    allowed = {
+        resource.RLIMIT_AS: _address_space() + (limits.memory_mb << 20),
+        resource.RLIMIT_FSIZE: (limits.file_mb << 20) + (16 << 20),
+        resource.RLIMIT_NOFILE: MOST_OPEN,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NPROC: 0,
+    }
+    for kind, value in allowed.items():
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+    used = int(sum(os.times()[:2]))
+    resource.setrlimit(resource.RLIMIT_CPU, (used + limits.cpu_seconds, used + limits.cpu_seconds + 2))
+
+
+def _address_space() -> int:
+    """Return the bytes of addresses in use."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    except OSError:
+        return 8 << 30  # no /proc: about what torch and its libraries take
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _libraries() -> list[str]:
+    """Return where Python and its packages lie."""
+    here = Path(__file__).resolve().parents[2]
+    own = [str(here / name) for name in ("pruning_core", "sample_models")]
+    installed = [path for path in sys.path if path and Path(path).resolve() != here]
+    return [*own, *installed, sys.prefix, sys.base_prefix]

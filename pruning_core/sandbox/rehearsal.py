@@ -1,0 +1,119 @@
+"""`rehearse`: what a stranger's file holds, found out by a process that may die of it."""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+from pruning_core.errors import FileRefused
+from pruning_core.guard import KINDS, check
+from pruning_core.guard.limits import LIMITS, Limits
+from pruning_core.loaders.options import join, split
+from pruning_core.loaders.uploads import is_upload, path_of
+from pruning_core.refusals import refused
+from pruning_core.sandbox.client import End, run
+
+What = Literal["model", "data", "weights"]
+PASSED = ("PRUNING_EXPLORER_TRUSTED", "PRUNING_EXPLORER_UPLOADS")
+LONGEST_SENTENCE = 1000  # characters
+log = logging.getLogger(__name__)
+
+
+def rehearse(spec: str, what: What, model: str | None = None, limits: Limits = LIMITS) -> dict[str, Any]:
+    """Load a file as the server would, in a process of its own; return what was found, or raise `FileRefused`.
+
+    `model` names the model that data have to fit. The answer's `spec` is the name to load by from now on: of a state
+    dict, its weights are written as safetensors beside it, and only these are named. `what="weights"` does just that,
+    before an architecture is named. `walls` tells whether the system could shut the process off from files and network.
+    """
+    name, options = split(spec)
+    path = _path(name)
+    kind = check(path, limits) if path.is_file() else ""
+    if kind and KINDS[kind].holds != ("data" if what == "data" else "model"):
+        code, wanted = ("E301", "data") if what == "data" else ("E201", "a model")
+        raise refused(code, f"the file is {KINDS[kind].title}, not {wanted}")
+    if what == "weights" and kind != "state_dict":
+        raise refused("E201", "the file is no state dict")
+    with tempfile.TemporaryDirectory(prefix="pruning-explorer-file-") as folder:
+        readable = [*_files(spec), *(_files(model) if model else [])]
+        request: dict[str, Any] = {
+            "spec": _resolved(spec),
+            "model": _resolved(model) if model else None,
+            "what": what,
+            "kind": kind,
+            "folder": folder,
+            "readable": readable,
+            "environment": {key: os.environ[key] for key in PASSED if key in os.environ},
+        }
+        found = _answer(run(request, limits), limits, [folder, *{str(Path(file).parent) for file in readable}])
+        file = found.pop("file", None)
+        new = _kept(Path(folder) / file, path, limits) if file == "weights.safetensors" else None
+    renamed = name if new is None else name[: len(name) - len(path.name)] + new
+    return found | {"spec": join(renamed, options), "kind": kind}
+
+
+def _answer(end: End, limits: Limits, folders: list[str]) -> dict[str, Any]:
+    """Return what was found, or raise what became of the process; its sentences do not tell of folders."""
+    try:
+        told = json.loads(end.answer)
+    except ValueError:
+        told = {}
+    if not isinstance(told, dict) or end.exit != 0 or not told.keys() & {"found", "refused"}:
+        raise _death(end, limits)
+    if "refused" in told:
+        refusal = told["refused"]
+        log.info("refused %s: %s\n%s", refusal["code"], refusal["sentence"], refusal["trace"])
+        sentence = str(refusal["sentence"])
+        for folder in folders:
+            sentence = sentence.replace(f"{folder}/", "")
+        raise FileRefused(str(refusal["code"])[:4], sentence[:LONGEST_SENTENCE])
+    return {**told["found"], "walls": told["walls"], "memory_mb": end.memory_mb}
+
+
+def _death(end: End, limits: Limits) -> FileRefused:
+    """Return the refusal for a process that ended without an answer."""
+    ended = -end.exit if end.exit is not None and end.exit < 0 else 0
+    if end.is_late:
+        return limits.exceeded("E614", "wall_seconds", "reading the file took too many seconds")
+    if ended == signal.SIGXCPU:
+        return limits.exceeded("E614", "cpu_seconds", "reading the file took too many seconds of the processor")
+    if ended == signal.SIGXFSZ:
+        return limits.exceeded("E601", "file_mb", "reading the file wrote a file too large")
+    if ended == signal.SIGKILL:  # neither late nor ours: the system was short of memory
+        return limits.exceeded("E615", "memory_mb", "reading the file took more memory than the system has")
+    how = signal.Signals(ended).name if ended in set(signal.Signals) else "no answer"
+    return refused("E616", f"the process that read the file ended with {how}")
+
+
+def _kept(made: Path, original: Path, limits: Limits) -> str:
+    """Move weights that the process wrote beside the original, once they are what they should be; return their name."""
+    if made.is_symlink() or not made.is_file() or check(made, limits) != "safetensors":
+        raise refused("E616", "the process that read the file wrote something else than weights")
+    new = original.with_suffix(".safetensors")
+    shutil.copyfile(made, new.with_suffix(".partial"))
+    os.replace(new.with_suffix(".partial"), new)
+    return new.name
+
+
+def _path(name: str) -> Path:
+    return path_of(name) if is_upload(name) else Path(name)
+
+
+def _resolved(spec: str) -> str:
+    """Return the name with absolute paths in place of files and uploads: the process works in a folder of its own."""
+    name, options = split(spec)
+    return join(_absolute(name), {key: _absolute(value) for key, value in options.items()})
+
+
+def _absolute(name: str) -> str:
+    return str(_path(name).resolve()) if is_upload(name) or Path(name).exists() else name
+
+
+def _files(spec: str) -> list[str]:
+    """Return the paths that a name means, its options included."""
+    name, options = split(spec)
+    return [found for found in map(_absolute, (name, *options.values())) if os.path.isabs(found)]

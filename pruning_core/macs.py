@@ -54,7 +54,7 @@ MACS: dict[str, Callable[[Shape, list[Shape]], int]] = {
 # Operators without multiply-accumulates in the sense of DESIGN 6: movement, elementwise, pooling, normalisation.
 FREE = frozenset(
     """
-    _adaptive_avg_pool2d _assert_scalar _assert_tensor_metadata _native_batch_norm_legit_no_training _softmax
+    __and__ _adaptive_avg_pool2d _assert_scalar _assert_tensor_metadata _native_batch_norm_legit_no_training _softmax
     _to_copy _unsafe_view abs acos adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
     adaptive_max_pool2d add alias alpha_dropout amax amin arange argmax argsort asin atan avg_pool1d avg_pool2d
     avg_pool3d batch_norm bitwise_and bitwise_not bitwise_or bucketize cat ceil channel_shuffle chunk clamp

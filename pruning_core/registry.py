@@ -9,13 +9,17 @@ from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_typ
 from pruning_core.errors import PlanError, UnknownName
 
 T = TypeVar("T")
+NAMES_SHOWN = 100
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return the end of a sentence: `; did you mean 'l1'?` or the list of what is known."""
     names = sorted(known)
     close = get_close_matches(name, names, n=1) or [known for known in names if known.startswith(name)][:1]
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names) or 'none'}"
+    if close:
+        return f"did you mean '{close[0]}'?"
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f"known: {', '.join(names[:NAMES_SHOWN]) or 'none'}{more}"
 
 
 class Registry(Mapping[str, T], Generic[T]):

@@ -22,7 +22,7 @@ FORMATS = (  # in the order in which they are asked; slowest last
     *("samples", "re_estimated", "uploads"),
     *("npz",),
     *("safetensors_file", "state_dict"),
-    *("torchvision_zoo",),
+    *("hugging_face", "timm_zoo", "torchvision_zoo"),
 )
 
 for _format in FORMATS:

@@ -3,10 +3,7 @@
 torchvision is imported when a name is first asked for: it takes longer than the rest of the library together.
 """
 
-import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +13,7 @@ from torch import nn
 from pruning_core.data import Preprocessing
 from pruning_core.errors import UnknownName
 from pruning_core.loaders.fill import TRAINING_ONLY
+from pruning_core.loaders.network import NOT_THERE, patience
 from pruning_core.loaders.options import split
 from pruning_core.loaders.seam import model_loader
 from pruning_core.loaders.untrained import examples, seed_zero
@@ -23,7 +21,6 @@ from pruning_core.model import Architecture, Model
 from pruning_core.registry import suggestion
 
 PREFIX = "torchvision:"
-DOWNLOAD_SECONDS = 10.0
 
 
 def names() -> list[str]:
@@ -102,10 +99,10 @@ def _random(name: str, weights: Any, n_classes: int | None = None) -> nn.Module:
 def _train(module: nn.Module, weights: Any) -> str:
     """Give the module its trained weights where they can be had, and return which it has."""
     try:
-        with _patience(DOWNLOAD_SECONDS):
+        with patience():
             state = weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
     except (OSError, RuntimeError):  # no network, or what came is damaged
-        return "random weights: the trained ones could not be downloaded, so accuracy means nothing here"
+        return NOT_THERE
     module.load_state_dict({key: value for key, value in state.items() if not key.startswith(TRAINING_ONLY)})
     return f"trained weights {weights}"
 
@@ -116,13 +113,3 @@ def _options(name: str, size: int, n_classes: int | None) -> dict[str, Any]:
     if name in ("googlenet", "inception_v3"):
         return options | {"aux_logits": False, "init_weights": False, "transform_input": True}
     return options | ({"image_size": size} if name.startswith("vit_") else {})
-
-
-@contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

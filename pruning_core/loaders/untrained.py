@@ -20,10 +20,15 @@ def seed_zero() -> Iterator[None]:
         yield
 
 
-def examples(text: str | None, default: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return inputs (batch, ...) of the shapes in `3x224x224,int64:16`, or the default where none is given."""
+def examples(text: str | None, default: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
+    """Return inputs (batch, ...) of the shapes in `3x224x224,int64:16`; the default where none is given.
+
+    A type that is not said is that of the default at this place.
+    """
     if text is None:
         return default
+    types = [example.dtype for example in default]
     return tuple(
-        torch.zeros(BATCH, *shape, dtype=getattr(torch, kind or "float32")) for kind, shape in input_shapes(text)
+        torch.zeros(BATCH, *shape, dtype=getattr(torch, kind) if kind else (types[i : i + 1] or [torch.float32])[0])
+        for i, (kind, shape) in enumerate(input_shapes(text))
     )

@@ -72,7 +72,7 @@ def test_sample_data_come_in_three_splits_that_share_no_example() -> None:
         ("lenet_300_10", "did you mean 'lenet_300_100'?"),
         ("resnet18", "did you mean 'torchvision:resnet18'?"),
         ("torchvison:resnet18", "did you mean 'torchvision:resnet18'?"),
-        ("xyzzy.onnx", "it can be a sample's name, MODEL+norms@DATA, torchvision:NAME"),
+        ("xyzzy", "it can be a sample's name, MODEL+norms@DATA, "),
     ],
 )
 def test_an_unknown_model_is_refused_with_the_name_that_was_meant(spec: str, meant: str) -> None:
@@ -122,8 +122,7 @@ BAD_ARRAYS: list[tuple[dict[str, Any], str]] = [
     ({"images": X}, "holds 'images' but no array 'x'; save it with numpy.savez(file, x=inputs, y=labels)"),
     ({}, "holds nothing but no array 'x'"),
     ({"x": X, "y": Y[:2]}, "3 inputs but 2 targets"),
-    ({"x": X, "y": np.eye(3)}, "targets have shape (3, 3); one class number each is needed"),
-    ({"x": X, "y": Y.astype(float)}, "targets are float64; whole class numbers are needed"),
+    ({"x": X, "y": np.full(3, np.nan)}, "target of example 0 is NaN or infinite"),
     ({"x": X, "y": np.array(["a", "b", "c"])}, "whole class numbers are needed"),
     ({"x": X[:0]}, "the data has no examples"),
     ({"x": np.float32(1)}, "the data has no examples"),

@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 
 from pruning_core.data import EvalData
 from pruning_core.errors import Cancelled, DataError, ModelError
-from pruning_core.positions import by_example, check_targets
+from pruning_core.positions import are_scores, by_example, check_targets
 
 Progress = Callable[[int, int], None]  # (examples done, examples in all)
 IsCancelled = Callable[[], bool]
@@ -19,12 +19,14 @@ IsCancelled = Callable[[], bool]
 class Outcome:
     """What a model answered on n examples; `dense_logits` are those of the unpruned model on the same examples.
 
-    A model that answers at each position has a dimension more, (n, positions, classes).
+    A model that answers at each position has a dimension more, (n, positions, classes). Outputs that are numbers and no
+    class scores, as of a regression, have any shape (n, ...).
     """
 
     logits: Tensor  # (n, classes)
-    targets: Tensor | None = None  # (n,), or (n, positions) with -100 where none counts
+    targets: Tensor | None = None  # (n,), or (n, positions) with -100 where none counts; floats of a regression
     dense_logits: Tensor | None = None  # (n, classes)
+    regression: bool = False  # outputs are numbers, whatever their shape
 
     def __post_init__(self) -> None:
         for what, other in (("targets", self.targets), ("dense logits", self.dense_logits)):
@@ -36,6 +38,11 @@ class Outcome:
     def n(self) -> int:
         """Examples."""
         return len(self.logits)
+
+    @property
+    def is_scores(self) -> bool:
+        """Whether outputs are class scores, which answers can be told from."""
+        return not self.regression and are_scores(tuple(self.logits.shape[1:]), self.targets)
 
     @property
     def by_position(self) -> bool:
@@ -68,7 +75,7 @@ class Outcome:
         """The outcome of the unpruned model on the same examples, or a refusal."""
         if self.dense_logits is None:
             raise DataError("there are no outputs of the dense model to compare with")
-        return Outcome(self.dense_logits, self.targets)
+        return Outcome(self.dense_logits, self.targets, regression=self.regression)
 
 
 def predict(
@@ -78,7 +85,7 @@ def predict(
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
 ) -> Tensor:
-    """Return the logits (n, classes) or (n, positions, classes) of `module` on all examples, in order.
+    """Return the outputs of `module` on all examples, in order: class scores (n, classes) or others (n, ...).
 
     NaN and infinite outputs are refused.
     """
@@ -91,23 +98,20 @@ def predict(
         for inputs, _ in data.batches(batch_size):
             if cancelled is not None and cancelled():
                 raise Cancelled(f"stopped after {done} of {len(data)} examples")
-            logits = _first_tensor(module(inputs.to(device))).cpu()
+            logits = _first_tensor(module(*(values.to(device) for values in inputs))).cpu()
             check_logits(logits, data, done)
             parts.append(logits)
-            done += len(inputs)
+            done += len(logits)
             if progress is not None:
                 progress(done, len(data))
     return torch.cat(parts)
 
 
 def check_logits(logits: Tensor, data: EvalData, start: int) -> None:
-    """Refuse logits (batch, classes) of the wrong shape or with NaN or infinite values; `start` numbers the first."""
-    if logits.dim() not in (2, 3):
-        raise ModelError(
-            f"the model's output has shape {tuple(logits.shape)}; (batch, classes) is needed, or "
-            "(batch, positions, classes)"
-        )
-    wrong = (~torch.isfinite(logits)).flatten(1).any(1).nonzero().flatten()
+    """Refuse outputs (batch, ...) without a batch or with NaN or infinite values; `start` numbers the first."""
+    if logits.dim() == 0 or logits.numel() == 0:
+        raise ModelError(f"the model's output has shape {tuple(logits.shape)}; an answer for each example is needed")
+    wrong = (~torch.isfinite(logits)).reshape(len(logits), -1).any(1).nonzero().flatten()
     if len(wrong):
         raise ModelError(
             f"the model's output is NaN or infinite for {len(wrong)} of {len(logits)} examples of data '{data.name}', "

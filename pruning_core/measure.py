@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import nn
 
-from pruning_core.data import EvalData, check_fits
+from pruning_core.data import EvalData, Inputs, check_fits
 from pruning_core.evaluate import IsCancelled, Outcome, Progress, predict
 from pruning_core.graph import trace
 from pruning_core.latency import RUNTIMES, Latency, compare
@@ -46,7 +46,8 @@ def measure(
     masked, slimmed = (None, None) if pruned is None else (pruned.masked, pruned.slimmed)
     forms = _measured(model, masked, data, progress, cancelled)
     wanted = runtimes if latency else ()
-    inputs = model.example_inputs[0][:batch] if data is None else data.batch(slice(0, batch))
+    examples = tuple(example[:batch] for example in model.example_inputs)
+    inputs = examples if data is None else data.prepared(slice(0, batch))
     times = {name: latency_of(model, masked, inputs, name, seconds, cancelled) for name in wanted}
     dense = form_document(forms[0], weights_file(model, None, model.module), latency_document(times, is_dense=True))
     as_masked = as_slimmed = None
@@ -83,10 +84,18 @@ def _measured(
     total = len(data) * (1 if masked is None else 2)
     targets = None if data.targets is None else data.labels()
     dense = predict(model.module, data, progress=_shifted(progress, 0, total), cancelled=cancelled)
-    forms = [measurements(Outcome(dense, targets), Structure.from_module(model.graph, model.module))]
+    forms = [
+        measurements(
+            Outcome(dense, targets, regression=data.is_regression), Structure.from_module(model.graph, model.module)
+        )
+    ]
     if masked is not None:
         logits = predict(masked, data, progress=_shifted(progress, len(data), total), cancelled=cancelled)
-        forms.append(measurements(Outcome(logits, targets, dense), Structure.from_module(model.graph, masked)))
+        forms.append(
+            measurements(
+                Outcome(logits, targets, dense, data.is_regression), Structure.from_module(model.graph, masked)
+            )
+        )
     return forms
 
 
@@ -99,7 +108,7 @@ def _of_slimmed(
         return measurements(structure)
     targets = None if data.targets is None else data.labels()
     dense, logits = (predict(form, data, cancelled=cancelled) for form in (model.module, slimmed.module))
-    return measurements(Outcome(logits, targets, dense), structure)
+    return measurements(Outcome(logits, targets, dense, data.is_regression), structure)
 
 
 def _shifted(progress: Progress | None, start: int, total: int) -> Progress | None:
@@ -109,7 +118,7 @@ def _shifted(progress: Progress | None, start: int, total: int) -> Progress | No
 def latency_of(
     model: Model,
     pruned: nn.Module | None,
-    inputs: Tensor,
+    inputs: Inputs,
     name: str,
     seconds: float,
     cancelled: IsCancelled | None,
@@ -117,11 +126,11 @@ def latency_of(
 ) -> Latency:
     """Compare dense and pruned in one runtime; without a pruned model the dense one stands for it."""
     runtime = RUNTIMES[name]
-    converted = runtime.convert(model.module, (inputs,), None)
+    converted = runtime.convert(model.module, inputs, None)
     original = None if is_slimmed or isinstance(pruned, LivingModule) else model.module
-    other = converted if pruned is None else runtime.convert(pruned, (inputs,), original)
-    dense, changed, null = (runtime.start(form, (inputs,), 1) for form in (converted, other, converted))
-    return compare(dense, changed, null=null, runtime=name, batch=len(inputs), seconds=seconds, cancelled=cancelled)
+    other = converted if pruned is None else runtime.convert(pruned, inputs, original)
+    dense, changed, null = (runtime.start(form, inputs, 1) for form in (converted, other, converted))
+    return compare(dense, changed, null=null, runtime=name, batch=len(inputs[0]), seconds=seconds, cancelled=cancelled)
 
 
 def certificate(pruned: Pruned | None, model: Model, data: EvalData | None, onnx: bytes | None) -> Document:

@@ -80,7 +80,7 @@ def check_batches(data: EvalData | None, example_inputs: tuple[Tensor, ...]) -> 
         yield example_inputs
         return
     for inputs, _ in data.take(CHECK_SAMPLES).batches(64):
-        yield (inputs,)
+        yield inputs
 
 
 def onnx_layer_nodes(onnx_model: onnx.ModelProto, graph: ModelGraph) -> dict[str, str]:

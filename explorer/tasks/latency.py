@@ -26,10 +26,11 @@ def run(task: Task, subject: Subject, plan: Plan, seconds: float) -> Timed:
     """Measure each form against the dense model for `seconds`."""
     reference = task.reference(subject)
     loaded = reference.model
-    pruned, example = prune(loaded, plan, ranking=reference.ranking), loaded.example_inputs[0][:1]
+    pruned = prune(loaded, plan, ranking=reference.ranking)
+    inputs = tuple(example[:1] for example in loaded.example_inputs)
 
     def against(form: nn.Module, is_slimmed: bool) -> Latency:
-        return latency_of(loaded, form, example, RUNTIME, seconds, task.cancelled, is_slimmed)
+        return latency_of(loaded, form, inputs, RUNTIME, seconds, task.cancelled, is_slimmed)
 
     if pruned.slimmed is None:
         return Timed(against(pruned.masked, False), None)

@@ -42,7 +42,7 @@ class Timings:
     @cached_property
     def dense_ns(self) -> int:
         """Nanoseconds of one call of the dense model."""
-        inputs = self.model.example_inputs[0][:1]
+        inputs = tuple(example[:1] for example in self.model.example_inputs)
         found = latency_of(self.model, None, inputs, "torch", MODEL_SECONDS, self.cancelled)
         return round(found.dense_ms * NANOSECONDS)
 

@@ -65,10 +65,6 @@ def _lacks_data(member: Criterion, graph: ModelGraph, has_data: bool, has_target
         return None
     if not has_data:
         return "needs calibration data; l1 and l2 work without data"
-    if len(graph.input_shapes) != 1:
-        return (
-            f"needs a model that data can feed, and this one takes {len(graph.input_shapes)} inputs; l1 works without"
-        )
     if with_targets := member.needs & WITH_TARGETS:
         if not has_targets:
             return f"needs {STATISTICS[min(with_targets)]}, and the data has none; l1 works without"

@@ -34,14 +34,18 @@ def mean(outcome: Outcome, values: Tensor, what: str) -> Reading:
     return Reading(average, f"{what}, mean of {n:,} examples; normal interval", mean_interval(average, deviation, n), n)
 
 
-@metric("accuracy", label="Accuracy", unit="fraction", higher_is_better=True, needs={"targets"})
+@metric("accuracy", label="Accuracy", unit="fraction", higher_is_better=True, needs={"targets", "classes"})
 def accuracy(outcome: Outcome) -> Reading:
     """Share of examples whose largest logit is the target."""
     return share(outcome, outcome.correct, "answered right")
 
 
 @metric(
-    "top5_accuracy", label="Top-5 accuracy", unit="fraction", higher_is_better=True, needs={"targets", "many_classes"}
+    "top5_accuracy",
+    label="Top-5 accuracy",
+    unit="fraction",
+    higher_is_better=True,
+    needs={"targets", "classes", "many_classes"},
 )
 def top5_accuracy(outcome: Outcome) -> Reading:
     """Share of examples whose target is among the five largest logits."""
@@ -50,14 +54,14 @@ def top5_accuracy(outcome: Outcome) -> Reading:
     return share(outcome, hits, "have the target among the five largest logits")
 
 
-@metric("loss", label="Loss", unit="nats", higher_is_better=False, needs={"targets"})
+@metric("loss", label="Loss", unit="nats", higher_is_better=False, needs={"targets", "classes"})
 def loss(outcome: Outcome) -> Reading:
     """Cross entropy of the softmax of the logits."""
     log_p = torch.log_softmax(outcome.logits.double(), dim=-1)
     return mean(outcome, -of_targets(log_p, outcome.known_targets), "cross entropy")
 
 
-@metric("perplexity", label="Perplexity", unit="classes", higher_is_better=False, needs={"targets"})
+@metric("perplexity", label="Perplexity", unit="classes", higher_is_better=False, needs={"targets", "classes"})
 def perplexity(outcome: Outcome) -> Reading:
     """exp(loss): as unsure as among this many equally likely classes (Jelinek et al. 1977, doi:10.1121/1.2016299)."""
     found = loss(outcome)
@@ -70,13 +74,13 @@ def _exp(value: float) -> float:
     return exp(min(value, LARGEST_LOSS))
 
 
-@metric("agreement", label="Agreement with dense", unit="fraction", higher_is_better=True, needs={"dense"})
+@metric("agreement", label="Agreement with dense", unit="fraction", higher_is_better=True, needs={"dense", "scores"})
 def agreement(outcome: Outcome) -> Reading:
     """Share of examples that the model and the dense model answer alike."""
     return share(outcome, outcome.answers == outcome.dense.answers, "answered as by the dense model")
 
 
-@metric("kl", label="KL divergence from dense", unit="nats", higher_is_better=False, needs={"dense"})
+@metric("kl", label="KL divergence from dense", unit="nats", higher_is_better=False, needs={"dense", "scores"})
 def kl(outcome: Outcome) -> Reading:
     """KL(dense || pruned) of the softmax outputs."""
     return mean(outcome, kl_by_answer(outcome.dense.logits, outcome.logits), "KL(dense || pruned)")
@@ -88,7 +92,13 @@ def kl_by_answer(dense: Tensor, pruned: Tensor) -> Tensor:
     return (log_dense.exp() * (log_dense - log_pruned)).sum(-1).clamp(min=0)
 
 
-@metric("accuracy_drop", label="Accuracy drop", unit="fraction", higher_is_better=False, needs={"targets", "dense"})
+@metric(
+    "accuracy_drop",
+    label="Accuracy drop",
+    unit="fraction",
+    higher_is_better=False,
+    needs={"targets", "classes", "dense"},
+)
 def accuracy_drop(outcome: Outcome) -> Reading:
     """Accuracy of the dense model minus that of this one, on the same examples."""
     before, after, n = outcome.dense.correct, outcome.correct, outcome.n

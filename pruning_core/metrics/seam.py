@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
+from torch import Tensor
+
 from pruning_core.errors import DataError, PruningError
 from pruning_core.evaluate import Outcome
 from pruning_core.intervals import Interval
@@ -17,14 +19,34 @@ NEEDS: dict[
     str, tuple[Callable[[Any], object], str]
 ] = {  # what a metric may ask of its subject, and the refusal where it is missing
     "targets": (lambda subject: subject.targets, "the data has no targets"),
+    "classes": (
+        lambda subject: None if subject.targets is not None and not subject.is_scores else subject,
+        "the outputs are numbers to predict, not classes; mean_squared_error and r2 fit",
+    ),
+    "scores": (
+        lambda subject: subject if subject.is_scores else None,
+        "the outputs are numbers, not class scores; relative_output_error fits",
+    ),
+    "numbers": (
+        lambda subject: None if subject.is_scores else subject,
+        "the outputs are class scores, not numbers to predict; loss and agreement fit",
+    ),
+    "varied": (
+        lambda subject: subject.targets if subject.targets is not None and _differ(subject.targets) else None,
+        "all targets are alike, so there is no variance to predict",
+    ),
     "dense": (lambda subject: subject.dense_logits, "there are no outputs of the dense model to compare with"),
     "many_classes": (
-        lambda subject: subject.logits if subject.logits.shape[-1] > 5 else None,
+        lambda subject: subject.logits if subject.logits.dim() > 1 and subject.logits.shape[-1] > 5 else None,
         "five of at most five classes are always right",
     ),
     "masks": (lambda subject: subject.masks, "only counts are known, not which weights are kept"),
     "n_m": (lambda subject: subject.storage.get("n_m"), "no layer keeps n of every m weights"),
 }
+
+
+def _differ(targets: Tensor) -> bool:
+    return bool((targets != targets[:1]).any())
 
 
 @dataclass(frozen=True)

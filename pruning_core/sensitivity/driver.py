@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from pruning_core.data import EvalData
 from pruning_core.errors import PruningError
-from pruning_core.sensitivity.answers import Answers
+from pruning_core.sensitivity.answers import answers_on
 from pruning_core.sensitivity.brackets import anchors, brackets
 from pruning_core.sensitivity.cells import Cell
 from pruning_core.sensitivity.cuts import Cuts, order_from_json, order_to_json, preview_chunks
 from pruning_core.sensitivity.evaluators import EXAMPLES
 from pruning_core.sensitivity.lines import Key, Line
-from pruning_core.sensitivity.order import answers_of, margins, order_by, preview_of
+from pruning_core.sensitivity.order import order_by, preview_of
 from pruning_core.sensitivity.passes import Passes
 from pruning_core.sensitivity.scope import Scope
 from pruning_core.sensitivity.store import Record
@@ -87,9 +87,9 @@ class Driver:
         work = sum(forks.macs(layer) for layer, _ in self.keys) * len(self.data) * (1.0 if exact else 0.2)
         if work < WORTH_TIMING:
             return {}
-        inputs = self.data.batch(preview_of(len(self.data))[:EXAMPLES])
+        inputs = self.data.prepared(preview_of(len(self.data))[:EXAMPLES])
         with torch.inference_mode():
-            return forks.choose(self.worker.replay.start(inputs))
+            return forks.choose(self.worker.replay.start(*inputs))
 
     def _exact(self, cuts: Cuts) -> Iterator[Cell]:
         blocks = {block: cuts.chunks(block) for block in range(1, cuts.n_blocks)}
@@ -138,10 +138,10 @@ class Driver:
             logits = self.worker.dense(chunk)
             if logits[:1].nbytes * len(self.data) <= KEPT_BYTES:  # of a language model all would not fit
                 outputs.append(logits.float().numpy())
-            targets = None if self.data.targets is None else self.data.labels(chunk.examples)
-            classes, n_classes = answers_of(logits)
-            self.dense += Answers(logits, targets).dense
-            seen.append(margins(logits, targets))
+            found = answers_on(self.data, chunk.examples, logits)
+            classes, n_classes = found.classes
+            self.dense += found.dense
+            seen.append(found.margins)
             answers.append(classes)
         order = order_by(np.concatenate(seen), np.concatenate(answers), n_classes)
         kept = self.record.settled("order", order_to_json(order))

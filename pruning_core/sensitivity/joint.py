@@ -19,7 +19,7 @@ from pruning_core.errors import PlanError
 from pruning_core.intervals import Interval, mean_interval, normal_quantile
 from pruning_core.plan import Plan
 from pruning_core.ranking import Change
-from pruning_core.sensitivity.answers import Answers
+from pruning_core.sensitivity.answers import Answers, answers_on
 from pruning_core.sensitivity.reference import Reference
 from pruning_core.sensitivity.replay import Frontier
 from pruning_core.sensitivity.worker import chunk_size
@@ -88,7 +88,7 @@ class Joint:
         if not self.rows:
             raise PlanError("the plan prunes nothing; give some layers a sparsity")
         self.replay = reference.replay_under(self.ranking.norms)
-        self.labelled = reference.validation.targets is not None
+        self.labelled = reference.validation.has_classes
         self.n = min(reference.n_examples, samples or reference.n_examples)
 
     def only(self, layers: Iterable[str] | None) -> "Joint":
@@ -128,7 +128,6 @@ class Joint:
         for start in range(0, self.n, size):
             part = order[start : start + size]
             with torch.inference_mode():
-                frontier = self.replay.start(data.batch(part))
-                targets = None if data.targets is None else data.labels(part)
-                answers = Answers(self.replay.outputs(frontier), targets)
+                frontier = self.replay.start(*data.prepared(part))
+                answers = answers_on(data, part, self.replay.outputs(frontier))
             yield Chunk(frontier, answers)

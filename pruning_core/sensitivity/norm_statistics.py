@@ -75,9 +75,10 @@ def check_norm_statistics(model: Model, dataset: Dataset, cancelled: IsCancelled
     data, mended = dataset.validation, re_estimated(model, dataset.calibration, cancelled=cancelled)
     check_fits(data, model.graph)
     own, other = (predict(form.module, data, cancelled=cancelled) for form in (model, mended))
-    outcome = Outcome(other, None if data.targets is None else data.labels(), own)
+    outcome = Outcome(other, data.labels() if data.has_classes else None, own, data.is_regression)
     if outcome.targets is None:
-        low, high, share = _turned(METRICS["agreement"](outcome), 1)
+        found = METRICS["agreement"](outcome) if outcome.is_scores else METRICS["relative_output_error"](outcome)
+        low, high, share = _turned(found, 1) if outcome.is_scores else (*_ends(found), found.value)
         finding = NormFinding(mended, outcome.n, None, None, share, (low, high))
         return finding if low > 0 and share >= LEAST_CHANGED else None
     low, high, change = _turned(METRICS["accuracy_drop"](outcome), 0)
@@ -88,8 +89,12 @@ def check_norm_statistics(model: Model, dataset: Dataset, cancelled: IsCancelled
 
 def _turned(found: Measurement, whole: float) -> tuple[float, float, float]:
     """Return `whole` minus a measurement: the ends of its interval, and the value."""
-    low, high = found.interval or (found.value, found.value)
+    low, high = _ends(found)
     return whole - high, whole - low, whole - found.value
+
+
+def _ends(found: Measurement) -> tuple[float, float]:
+    return found.interval or (found.value, found.value)
 
 
 def re_estimated(model: Model, data: EvalData, cancelled: IsCancelled | None = None) -> Model:
@@ -136,8 +141,6 @@ def _n_examples(data: EvalData) -> int:
 
 def _estimate(graph: ModelGraph, data: EvalData, cancelled: IsCancelled) -> dict[str, Tensor]:
     """Return the mean over batches of all running statistics, by name."""
-    if len(graph.input_shapes) != 1:
-        raise DataError(f"the model takes {len(graph.input_shapes)} inputs, but data '{data.name}' gives one")
     check_fits(replace(data, targets=None), graph)
     n = _n_examples(data)
     if n < 2:
@@ -147,7 +150,7 @@ def _estimate(graph: ModelGraph, data: EvalData, cancelled: IsCancelled) -> dict
         if cancelled():
             raise Cancelled(f"stopped after {normed.n} of {n} calibration examples")
         with torch.no_grad():
-            normed.run(inputs)
+            normed.run(*inputs)
     return normed.means()
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.apply.masked import masked_form
+from pruning_core.data import Inputs
 from pruning_core.model import Model
 from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.forks import OneByOne, share_removed
@@ -17,9 +18,9 @@ from pruning_core.sensitivity.trust import first_tensor
 class PlainWalk:
     """Stands where a replay stands, but walks nowhere: a frontier holds the inputs."""
 
-    def __init__(self, module: nn.Module, example: Tensor) -> None:
+    def __init__(self, module: nn.Module, example: Inputs) -> None:
         self.module = module
-        self.example_bytes = example[:1].nbytes
+        self.example_bytes = sum(values[:1].nbytes for values in example)
 
     def start(self, *inputs: Tensor) -> Frontier:
         """Return a frontier that holds prepared inputs (batch, ...)."""

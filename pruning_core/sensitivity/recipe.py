@@ -33,7 +33,7 @@ class Recipe:
         if replay is None or replay.coupling is not ranking.norms or replay.device != self.device:
             replay = Replay(self.model.graph, ranking.norms, device_for(self.device))
         try:
-            check_replay(self.model, replay, self.data.batch(slice(EXAMPLES)))
+            check_replay(self.model, replay, self.data.prepared(slice(EXAMPLES)))
         except CannotReplay as error:
             if self.request.target == "activations":
                 raise
@@ -51,5 +51,5 @@ class Recipe:
         return Worker(self.data, replay, forks), scope
 
     def _plain(self, ranking: Ranking, notice: str) -> Worker:
-        walk = PlainWalk(self.model.module, self.data.batch(slice(1)))
+        walk = PlainWalk(self.model.module, self.data.prepared(slice(1)))
         return Worker(self.data, walk, PlainForks(self.model, ranking, self.request), notice)

@@ -16,7 +16,7 @@ from pruning_core.errors import DataError
 from pruning_core.metrics.structure import Structure
 from pruning_core.model import Model
 from pruning_core.ranking import Ranking
-from pruning_core.sensitivity.answers import Answers
+from pruning_core.sensitivity.answers import Answers, answers_on
 from pruning_core.sensitivity.replay import Frontier, Replay
 from pruning_core.sensitivity.tally import Tally
 from pruning_core.sensitivity.trust import EXAMPLES, check_replay
@@ -56,7 +56,7 @@ class Reference:
             if coupling not in self._replays:
                 replay = Replay(self.model.graph, coupling)
                 if self.dataset:
-                    check_replay(self.model, replay, self.dataset.validation.batch(slice(EXAMPLES)))
+                    check_replay(self.model, replay, self.dataset.validation.prepared(slice(EXAMPLES)))
                 self._replays[coupling] = replay
             return self._replays[coupling]
 
@@ -81,17 +81,17 @@ class Reference:
 
     def start(self, chunk: int, replay: Replay | None = None) -> Frontier:
         """Return the frontier of `replay` (that without options) before the first node for one chunk of examples."""
-        return (replay or self.replay).start(self.validation.batch(self.chunks[chunk]))
+        return (replay or self.replay).start(*self.validation.prepared(self.chunks[chunk]))
 
     def answers(self, chunk: int) -> Answers:
         """Return what the dense model answers on one chunk, computed once."""
         with self._lock, torch.inference_mode():
             if chunk not in self._answers:
-                data, indices = self.validation, self.chunks[chunk]
+                indices = self.chunks[chunk]
                 frontier, started = self.start(chunk), perf_counter()
                 logits = self.replay.outputs(frontier)
                 self._seconds_per_example = (perf_counter() - started) / len(indices)
-                self._answers[chunk] = Answers(logits, None if data.targets is None else data.labels(indices))
+                self._answers[chunk] = answers_on(self.validation, indices, logits)
             return self._answers[chunk]
 
     def dense_logits(self, chunk: int) -> Tensor:

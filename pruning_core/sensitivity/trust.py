@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from pruning_core.data import Inputs
 from pruning_core.errors import ModelError
 from pruning_core.model import Model
 from pruning_core.sensitivity.answers import check_outputs
@@ -17,12 +18,12 @@ class CannotReplay(ModelError):
     """The graph does not stand for the module; the module itself can still be measured, slowly."""
 
 
-def check_replay(model: Model, replay: Replay, inputs: Tensor) -> None:
-    """Refuse a model that replay would measure wrongly; `inputs` (batch, ...) are prepared examples."""
-    inputs, before = inputs[:EXAMPLES], [buffer.clone() for buffer in model.module.buffers()]
+def check_replay(model: Model, replay: Replay, inputs: Inputs) -> None:
+    """Refuse a model that replay would measure wrongly; `inputs`, each (batch, ...), are prepared examples."""
+    inputs, before = tuple(x[:EXAMPLES] for x in inputs), [buffer.clone() for buffer in model.module.buffers()]
     with torch.inference_mode():
-        own, again, fewer = (first_tensor(model.module(x)) for x in (inputs, inputs, inputs[:2]))
-        replayed = replay.outputs(replay.start(inputs)).cpu()
+        own, again, fewer = (first_tensor(model.module(*some)) for some in (inputs, inputs, [x[:2] for x in inputs]))
+        replayed = replay.outputs(replay.start(*inputs)).cpu()
     check_outputs(own)
     for (name, buffer), old in zip(model.module.named_buffers(), before, strict=True):
         if not torch.equal(buffer, old):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pruning_core.data import EvalData
 from pruning_core.errors import Cancelled, ModelError, PruningError
-from pruning_core.sensitivity.answers import Answers
+from pruning_core.sensitivity.answers import answers_on
 from pruning_core.sensitivity.forks import Forks
 from pruning_core.sensitivity.replay import Frontier
 from pruning_core.sensitivity.tasks import Chunk, Result, Task
@@ -50,7 +50,7 @@ class Worker:
     def dense(self, chunk: Chunk) -> Tensor:
         """Return the dense model's outputs (n, classes)."""
         with _dense_walk(len(chunk.examples)):
-            return self.replay.outputs(self.replay.start(self.data.batch(chunk.examples))).cpu()
+            return self.replay.outputs(self.replay.start(*self.data.prepared(chunk.examples))).cpu()
 
     def measure(self, task: Task, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Result]:
         """Yield a result for each cell and chunk, layer by layer; a cell that fails says why and others go on."""
@@ -100,10 +100,9 @@ class _Chunk:
         self.worker, self.about = worker, about
         data, replay = worker.data, worker.replay
         with _dense_walk(len(about.examples)):
-            self.frontier: Frontier = replay.start(data.batch(about.examples))
-            logits = self._dense(keep_all)
-            targets = None if data.targets is None else data.labels(about.examples)
-            self.answers = Answers(logits, targets, torch.from_numpy(about.stratum), about.n_strata)
+            self.frontier: Frontier = replay.start(*data.prepared(about.examples))
+            stratum = torch.from_numpy(about.stratum)
+            self.answers = answers_on(data, about.examples, self._dense(keep_all), stratum, about.n_strata)
 
     def _dense(self, keep_all: bool) -> Tensor:
         if self.about.dense is not None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, fx
 
+from pruning_core.data import Inputs
 from pruning_core.graph import ModelGraph
 from pruning_core.layers import Layer
 from pruning_core.statistics.gradients import first_tensor, loss_of
@@ -19,12 +20,12 @@ class Ablation:
         self._dependents = {layer.name: _dependents(layer.activation) for layer in layers}
         self._increase = {layer.name: torch.zeros(layer.weight_shape[0], dtype=torch.float64) for layer in layers}
 
-    def see(self, inputs: Tensor, targets: Tensor, check_cancelled: Callable[[], None]) -> None:
+    def see(self, inputs: Inputs, targets: Tensor, check_cancelled: Callable[[], None]) -> None:
         """Add the increases of the loss, summed over the examples of one batch."""
         if not self._layers:
             return
         with torch.no_grad():
-            dense = loss_of(self._interpreter.run(inputs), targets).double()
+            dense = loss_of(self._interpreter.run(*inputs), targets).double()
             values = dict(self._interpreter.env)
             for layer in self._layers:
                 node, after = layer.activation, self._dependents[layer.name]
@@ -38,7 +39,7 @@ class Ablation:
                         continue  # it is zero already
                     changed = activation.clone()
                     changed.select(axis, channel).zero_()
-                    output = self._interpreter.run(inputs, initial_env=kept | {node: changed})
+                    output = self._interpreter.run(*inputs, initial_env=kept | {node: changed})
                     self._increase[layer.name][channel] += loss_of(output, targets).double() - dense
 
     def of(self, layer: Layer, n: int) -> dict[str, Tensor]:

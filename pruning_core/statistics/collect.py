@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pruning_core.criteria.meaning import lacks
 from pruning_core.criteria.seam import STATISTICS, WITH_TARGETS, WITHOUT_DATA, LayerStatistics
-from pruning_core.data import EvalData, check_fits
+from pruning_core.data import EvalData, Inputs, check_fits
 from pruning_core.errors import Cancelled, DataError, UnknownName
 from pruning_core.graph import ModelGraph
 from pruning_core.layers import Layer, tensor_at
@@ -53,10 +53,8 @@ def _checked(names: Iterable[str]) -> frozenset[str]:
 
 
 def _check_data(data: EvalData, graph: ModelGraph, with_loss: bool) -> None:
-    if len(graph.input_shapes) != 1:
-        n_inputs = len(graph.input_shapes)
-        raise DataError(f"the model takes {n_inputs} inputs, but data '{data.name}' gives one; l1 works without data")
-    if with_loss and (data.targets is None or len(graph.output_shape) != 1):
+    scores = len(graph.output_shape) == 1 or data.is_regression
+    if with_loss and (data.targets is None or not scores):
         missing = "has no targets" if data.targets is None else f"meets outputs of shape {graph.output_shape}"
         raise DataError(f"data '{data.name}' {missing}; gradients need class scores and targets")
     check_fits(data if with_loss else replace(data, targets=None), graph)
@@ -85,12 +83,14 @@ class _Collection:
         self.total = len(data)
         part = 1 if self.names & ONE_BY_ONE else batch_size
         for inputs, targets in data.batches(batch_size):
-            for start in range(0, len(inputs), part):
+            size = len(inputs[0])
+            for start in range(0, size, part):
                 few = slice(start, start + part)
                 self._check_cancelled()
-                self._observe(inputs[few], None if targets is None else targets[few])
-                self.n += len(inputs[few])
-            self.gradients.end_batch(len(inputs))
+                some = tuple(values[few] for values in inputs)
+                self._observe(some, None if targets is None else targets[few])
+                self.n += len(some[0])
+            self.gradients.end_batch(size)
             if targets is not None:
                 self.ablation.see(inputs, targets, self._check_cancelled)
 
@@ -98,11 +98,11 @@ class _Collection:
         if self.cancelled():
             raise Cancelled(f"stopped after {self.n} of {self.total} calibration examples")
 
-    def _observe(self, inputs: Tensor, targets: Tensor | None) -> None:
+    def _observe(self, inputs: Inputs, targets: Tensor | None) -> None:
         if not self.names - WITHOUT_DATA - {"ablation"}:
             return
         with torch.set_grad_enabled(self.gradients.wanted):
-            output = self.observer.run(inputs)
+            output = self.observer.run(*inputs)
             if self.gradients.wanted and targets is not None:
                 self.gradients.see(loss_of(output, targets))
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pruning_core.graph import ModelGraph
 from pruning_core.layers import Layer, tensor_at
+from pruning_core.positions import squared_errors
 
 OF_WEIGHTS = frozenset({"gradient", "gradient_magnitude", "gradient_square", "first_gradient"})
 Key = tuple[int, tuple[int, ...]]
@@ -87,7 +88,12 @@ class Gradients:
 
 
 def loss_of(output: Any, targets: Tensor) -> Tensor:
-    """Return the cross entropy, summed over the examples, of class scores (batch, classes)."""
+    """Return the cross entropy of class scores (batch, classes), summed over the examples.
+
+    Where targets are floats it is the squared error of a regression, the mean over its outputs.
+    """
+    if targets.is_floating_point():
+        return squared_errors(first_tensor(output), targets).sum().float()
     return F.cross_entropy(first_tensor(output).float(), targets, reduction="sum")
 
 

@@ -78,4 +78,4 @@ def _data(side: int, n: int) -> EvalData:
 
 @torch.inference_mode()
 def _answers(model: Model, data: EvalData) -> torch.Tensor:
-    return torch.cat([model.module(inputs).argmax(1) for inputs, _ in data.batches(64)])
+    return torch.cat([model.module(*inputs).argmax(1) for inputs, _ in data.batches(64)])

@@ -70,9 +70,9 @@ def test_large_finite_outputs_are_no_reason_to_refuse() -> None:
     assert Answers(torch.zeros(2, 3), None).tally(torch.full((2, 3), 3e38)).agreeing == 2
 
 
-def test_outputs_that_are_no_class_scores_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"shape \(2, 3, 4, 5\); \(batch, classes\)"):
-        tally_of(torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 5), None)
+def test_outputs_of_another_shape_than_the_dense_ones_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"shape \(2, 4\); \(2, 3\) is needed"):
+        tally_of(torch.zeros(2, 4), torch.zeros(2, 3), None)
 
 
 def test_figures_of_a_cell() -> None:

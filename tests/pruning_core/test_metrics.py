@@ -113,7 +113,8 @@ def test_an_outcome_is_of_the_same_examples() -> None:
 def test_contract(name: str, graph: ModelGraph) -> None:
     member = METRICS[name]
     logits = torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
-    outcome = Outcome(logits, torch.arange(6), logits.flip(0))
+    is_number = "numbers" in member.needs
+    outcome = Outcome(logits, logits * 2 if is_number else torch.arange(6), logits.flip(0))
     weights = {layer.name: torch.zeros(layer.weight_shape, dtype=torch.bool) for layer in graph.layers}
     for mask in weights.values():
         mask[:, ::2] = True  # 1:2 along the inputs
@@ -142,12 +143,15 @@ def test_what_is_missing_is_said_in_a_sentence(name: str, graph: ModelGraph) -> 
 
 
 def test_measurements_are_all_that_can_be_had(graph: ModelGraph) -> None:
-    outputs = {name for name, member in METRICS.items() if member.reads is Outcome}
+    of_outputs = {name: member for name, member in METRICS.items() if member.reads is Outcome}
+    outputs = {name for name, member in of_outputs.items() if "numbers" not in member.needs}
     assert set(measurements(Outcome(torch.zeros(2, 8)))) == set()
     assert set(measurements(Outcome(torch.zeros(2, 3), torch.tensor([0, 1])))) == {"accuracy", "loss", "perplexity"}
     assert set(measurements(Outcome(torch.zeros(2, 8), torch.tensor([0, 1]), torch.zeros(2, 8)))) == outputs
+    predicted = measurements(Outcome(torch.zeros(2, 1), torch.tensor([0.5, 1.0]), torch.zeros(2, 1)))
+    assert set(predicted) == {"mean_squared_error", "r2", "relative_output_error"}
     counted = set(measurements(Structure.from_counts(graph, {})))
-    assert counted == set(METRICS) - outputs - {"storage_n_m"}
+    assert counted == set(METRICS) - set(of_outputs) - {"storage_n_m"}
 
 
 def test_a_new_metric_is_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,8 +380,8 @@ def test_outputs_that_are_not_finite_are_refused_by_name(value: float) -> None:
 
 
 def test_outputs_of_other_kinds_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"shape \(10, 3, 2, 2\); \(batch, classes\) is needed"):
-        predict(Bad(torch.zeros(10, 3, 2, 2)), data())
+    with pytest.raises(ModelError, match=r"output has shape \(\); an answer for each example is needed"):
+        predict(Bad(torch.zeros(())), data())
     with pytest.raises(ModelError, match="returns str"):
         predict(Bad("no"), data())
     assert predict(Bad((torch.ones(10, 3), "more")), data()).sum() == 30

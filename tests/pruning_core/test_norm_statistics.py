@@ -93,7 +93,7 @@ def sample() -> tuple[Model, Dataset]:
 def test_equal_to_update_bn_of_torch(sample: tuple[Model, Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = sample[0], sample[1].calibration
     expected = deepcopy(model.module)
-    update_bn([inputs for inputs, _ in data.batches(128)], expected)
+    update_bn([inputs for (inputs,), _ in data.batches(128)], expected)
     monkeypatch.setattr(norm_statistics, "BATCH", 128)
     found = re_estimated(model, data).module
     for mean_and_variance in statistics_of(model.graph).values():

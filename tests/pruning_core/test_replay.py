@@ -123,7 +123,7 @@ def refused(use: Callable[[Net, Tensor], Tensor], **modules: nn.Module) -> str:
     torch.manual_seed(0)
     model = Model("net", Net(use, fc=nn.Linear(6, 3), **modules).eval(), (torch.randn(2, 6),))
     with pytest.raises((ModelError, DataError)) as caught:
-        check_replay(model, Replay(model.graph), torch.randn(8, 6))
+        check_replay(model, Replay(model.graph), (torch.randn(8, 6),))
     return str(caught.value)
 
 
@@ -137,10 +137,10 @@ def test_models_that_replay_would_measure_wrongly_are_refused() -> None:
 def test_a_graph_that_differs_from_its_module_is_refused() -> None:
     model, x = prepared("tied_weights")
     replay = Replay(model.graph)
-    check_replay(model, replay, x)
+    check_replay(model, replay, (x,))
     with torch.no_grad():
         model.module.c.bias.add_(1.0)
         replay.constants = {i: value.clone() for i, value in replay.constants.items()}
         model.module.c.bias.sub_(1.0)
     with pytest.raises(ModelError, match="traced graph of 'tied_weights' differs from the model by 1"):
-        check_replay(model, replay, x)
+        check_replay(model, replay, (x,))

@@ -151,8 +151,8 @@ def test_n_examples_are_seen(cnn: tuple[nn.Module, ModelGraph], collected: dict[
 
 def test_one_pass_runs_each_example_once(monkeypatch: pytest.MonkeyPatch, cnn: tuple[nn.Module, ModelGraph]) -> None:
     asked: list[slice] = []
-    batch = EvalData.batch
-    monkeypatch.setattr(EvalData, "batch", lambda self, part: asked.append(part) or batch(self, part))
+    batch = EvalData.prepared
+    monkeypatch.setattr(EvalData, "prepared", lambda self, part: asked.append(part) or batch(self, part))
     collect(cnn[1], data_of(4, 6, 6), STATISTICS, batch_size=5)
     assert asked == [slice(0, 5), slice(5, 10), slice(10, 15)]
 
@@ -198,7 +198,7 @@ def test_refusals(cnn: tuple[nn.Module, ModelGraph]) -> None:
     with pytest.raises(DataError, match=r"^data 'toy' has examples of shape \(4, 6, 5\); the model takes \(4, 6, 6\)$"):
         collect(graph, data_of(4, 6, 5), ["input_norm"])
     two = trace(TwoInputs().eval(), (torch.zeros(1, 5), torch.zeros(1, 5)))
-    with pytest.raises(DataError, match=r"^the model takes 2 inputs, but data 'toy' gives one; l1 works without data$"):
+    with pytest.raises(DataError, match=r"^the model takes 2 inputs, but data 'toy' gives 1; save them as x0, x1"):
         collect(two, data_of(5), ["input_norm"])
     with pytest.raises(UnknownName, match=r"^unknown statistic 'input_nrm'; did you mean 'input_norm'\?$"):
         collect(graph, data, ["input_nrm"])

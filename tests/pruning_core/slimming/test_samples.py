@@ -33,7 +33,7 @@ def coupling_of(name: str, options: Options) -> Coupling:
 
 
 def batches(data: EvalData) -> list[tuple[Tensor, ...]]:
-    return [(inputs,) for inputs, _ in data.batches(32)]
+    return [inputs for inputs, _ in data.batches(32)]
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -30,8 +30,9 @@ class Recipe:
         """Return a worker with the cells that it can measure; ranks and graph are taken where they are known."""
         ranking = (ranking or Ranking(self.model, self.calibration)).under(self.request)
         scope = scope_of(self.model, self.request, ranking)
-        if replay is None or replay.coupling is not ranking.norms or replay.device != self.device:
-            replay = Replay(self.model.graph, ranking.norms, device_for(self.device))
+        if replay is None or replay.coupling is not ranking.norms:
+            replay = Replay(self.model.graph, ranking.norms)
+        replay = replay.to(device_for(self.device))
         try:
             check_replay(self.model, replay, self.data.prepared(slice(EXAMPLES)))
         except CannotReplay as error:

@@ -5,6 +5,7 @@ since all nodes that depend on it run again. What depends on no input is compute
 """
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,12 +42,11 @@ class Frontier:
 class Replay:
     """The dense model prepared for forks; holds no state of a run, so sessions may share it.
 
-    Under a `coupling` through norms, these take their statistics of the channels that live. Everything is computed on
-    `device`, where outputs stay.
+    Under a `coupling` through norms, these take their statistics of the channels that live.
     """
 
-    def __init__(self, graph: ModelGraph, coupling: Coupling | None = None, device: str = CPU) -> None:
-        self.coupling, self.device = coupling, device
+    def __init__(self, graph: ModelGraph, coupling: Coupling | None = None) -> None:
+        self.coupling, self.device = coupling, CPU
         norms = LivingLines(coupling) if coupling is not None else None
         prepared = prepare(graph, norms)
         nodes = list(prepared.module.graph.nodes)
@@ -57,9 +57,8 @@ class Replay:
         self.nodes, self.end, self.output = tuple(nodes), len(nodes), index[output]
         self._inputs = [index[node] for node in nodes if node.op == "placeholder"]
         self._stored = Constants(graph, prepared, [node for node in wanted if node.op == "get_attr"], norms)
-        steps = self._stored.compute({index[n]: Step.of(n, index) for n in wanted if n.op == "call_function"})
-        self.steps = {i: step_on(step, device) for i, step in steps.items()}
-        self.constants = placed(self._stored.dense, device)  # what the dense model reads besides its inputs
+        self.constants = self._stored.dense  # what the dense model reads besides its inputs
+        self.steps = self._stored.compute({index[n]: Step.of(n, index) for n in wanted if n.op == "call_function"})
         self.places = {node.name: index[node] for node in wanted if node.op == "call_function"}  # by the graph's names
         self.macs = {i: prepared.macs[nodes[i]] for i in self.steps}  # of each step, for one example
         self.value_bytes = {i: prepared.example_bytes[nodes[i]] for i in self.steps}  # of one example
@@ -69,6 +68,15 @@ class Replay:
         self.positions = {name: fork.position for name, fork in forks.items()}
         self.example_bytes = sum(self.value_bytes.values())
         self.fork_macs = {name: fork.macs for name, fork in forks.items()}
+
+    def to(self, device: str) -> "Replay":
+        """Return a replay that computes on `device`, where its outputs stay; this one if it does."""
+        if device == self.device:
+            return self
+        moved = copy(self)
+        moved.device, moved.constants = device, placed(self.constants, device)
+        moved.steps = {i: step_on(step, device) for i, step in self.steps.items()}
+        return moved
 
     def weight(self, name: str, mask: Tensor | None, value: Tensor | None = None) -> Tensor:
         """Return the weight of layer `name` as the prepared graph wants it, masked; `value` stands for its own."""

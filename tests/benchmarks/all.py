@@ -22,6 +22,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "slider": (),
     "memory": (),
     "executors": (),
+    "stacking": (),
 }
 QUICK: dict[str, tuple[str, ...]] = {
     "sweeps": ("--n", "100", "--layers", "2", "--naive-seconds", "1"),
@@ -29,6 +30,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "slider": ("--moves", "2"),
     "memory": ("--n", "100"),
     "executors": ("--n", "100", "--layers", "1"),
+    "stacking": ("--n", "8"),
 }
 
 

@@ -129,6 +129,17 @@ def executors(document: Document) -> str:
     return table(head, rows) + where(document)
 
 
+def stacking(document: Document) -> str:
+    """All levels of a layer at once."""
+    head = ["model", "one by one, s", "stacked, s", "stacked takes"]
+    rows = [
+        [name, f"{found['one_by_one']:.2f}", f"{found['stacked']:.2f}", times(found["ratio"])]
+        for name, found in document["samples"].items()
+    ]
+    about = f"\n{document['n']} examples, {document['levels']} levels, every layer, on the {document['device']}.\n"
+    return table(head, rows) + about + where(document)
+
+
 def speed(sweeps: Document, slider: Document) -> str:
     """The README's table."""
     names = list(slider["samples"])
@@ -153,6 +164,7 @@ BLOCKS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
     "slider": (slider, ("slider",)),
     "memory": (memory, ("memory",)),
     "executors": (executors, ("executors",)),
+    "stacking": (stacking, ("stacking",)),
     "speed": (speed, ("sweeps", "slider")),
 }
 

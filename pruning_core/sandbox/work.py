@@ -7,6 +7,7 @@ import os
 import traceback
 import warnings
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ def warm() -> None:
     onnxruntime.set_default_logger_severity(4)
     PIL.Image.preinit()
     torch.set_num_threads(1)
+    with contextlib.suppress(ImportError):  # its clock would be a second thread, and a fork has but one
+        import_module("tqdm").tqdm.monitor_interval = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         Model("warm", nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU()), (torch.zeros(1, 1, 2, 2),)).graph.layers  # noqa: B018

@@ -5,10 +5,11 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from pruning_core.errors import PruningError
 from pruning_core.graph import ModelGraph
 from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.activations import ActivationDrop
-from pruning_core.sensitivity.evaluators import CannotRun, best, choose, fork_levels
+from pruning_core.sensitivity.evaluators import best, choose, fork_levels
 from pruning_core.sensitivity.replay import Frontier, Replay
 from pruning_core.sensitivity.request import Request
 from pruning_core.sensitivity.routes import Route
@@ -192,8 +193,8 @@ class StackedForks(WeightForks):
         return self.replay.fork_changed(frontier, self.changed(layer, sparsity))
 
     def fork_levels(self, frontier: Frontier, layer: str, levels: Sequence[float]) -> Tensor | None:
-        """Return the outputs (levels, batch, classes), or None where the levels cannot be stacked."""
+        """Return the outputs (levels, batch, classes), or None where one after another each says what is wrong."""
         try:
             return fork_levels(self.replay, frontier, [self.changed(layer, level) for level in levels])
-        except CannotRun:
+        except (PruningError, RuntimeError, MemoryError):
             return None

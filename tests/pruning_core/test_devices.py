@@ -120,3 +120,16 @@ def test_activation_sparsity_stays_on_the_processor() -> None:
     data = pc.load_data("mnist").validation.take(10)
     with pytest.raises(WorkersError, match="leave the device out"):
         sweep(ranked("lenet_300_100")[0], data, Request(target="activations"), device=BESIDE)
+
+
+def test_levels_that_cannot_run_at_once_run_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short_of_memory(*_: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("no room for nine levels")
+
+    data, request = pc.load_data("mnist").validation.take(100), Request(levels=LEVELS, exact=True)
+    model = ranked("lenet_300_100")[0]
+    expected = sweep(model, data, request)
+    monkeypatch.setattr(FORKS, "fork_levels", short_of_memory)
+    found = sweep(model, data, request, device=BESIDE)
+    assert [cell.accuracy for cell in found.cells] == [cell.accuracy for cell in expected.cells]
+    assert not found.failed

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from explorer import fit_actions, jobs, resources, state, work
+from explorer import fit_actions, jobs, permission, resources, state, work
 from explorer.present import options
 from explorer.present.mixer import preview_size
 from explorer.present.options import request_for
@@ -34,6 +34,7 @@ def open_sample(name: str) -> None:
 
 def _open(spec: str) -> None:
     try:
+        permission.check(spec, None, state.visitor())
         data = resources.model(spec).data_name
     except PruningError as error:
         state.change(notice=str(error), push=state.current().push + 1)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer import jobs, state, theme
+from explorer import arrival_bar, jobs, state, theme
 from explorer.context import pickers
 
 st.set_page_config(page_title="Pruning Explorer", page_icon=theme.ICON, layout="wide")
@@ -17,5 +17,6 @@ page = st.navigation(
 )
 state.write_link()  # a change of pages empties the address
 pickers()
+arrival_bar.bar()
 page.run()
 jobs.warm()

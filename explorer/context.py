@@ -2,20 +2,25 @@
 
 import streamlit as st
 
-from explorer import actions, resources, state
-from explorer.figures import words
+from explorer import actions, arrival_bar, own_files, resources, state
+from explorer.figures import escaping, words
 from explorer.settings import SETTINGS
 from pruning_core.loaders import DATA_LOADERS, MODEL_LOADERS
+
+NO_MODEL = "Choose a model"
+NO_DATA = "No data: sparsity, size and FLOPs only"
+SHOWN = 32  # characters of a name beside the navigation
 
 
 def pickers() -> None:
     """Draw the two menus."""
     app = state.current()
     with st.container(key="context", horizontal=True, gap="small"):
-        with st.popover(f"Model **{_model_title(app.model)}**" if app.model else "Choose a model"):
+        with st.popover(f"Model **{escaping.markdown(_model_title(app.model), SHOWN)}**" if app.model else NO_MODEL):
             _models(app.model)
         if app.model:
-            with st.popover(f"Data **{_data_title(app.data, app.model)}**" if app.data else "No data"):
+            title = escaping.markdown(_data_title(app.data, app.model), SHOWN) if app.data else ""
+            with st.popover(f"Data **{title}**" if title else "No data"):
                 _data(app.model, app.data)
 
 
@@ -37,17 +42,18 @@ def _models(chosen: str | None) -> None:
     if SETTINGS.model:
         names.setdefault(SETTINGS.model, SETTINGS.model)
     if chosen:
-        names.setdefault(chosen, chosen)
-    if chosen:
+        names.setdefault(chosen, _model_title(chosen))
         state.show("pick_model", chosen)  # a refused choice goes back to what is loaded
     st.radio(
         "Model",
         list(names),
         index=0 if chosen else None,
-        format_func=names.__getitem__,
+        format_func=lambda name: escaping.markdown(names[name], 60),
         key="pick_model",
         on_change=actions.pick_model,
     )
+    arrival_bar.uploader("upload_model", "model")
+    own_files.own_files("model", "menu")
     st.text_input(
         "torchvision model",
         placeholder="resnet18",
@@ -60,8 +66,9 @@ def _models(chosen: str | None) -> None:
         graph = model.graph
         shape = " × ".join(map(str, graph.input_shapes[0]))
         st.caption(
-            f"{model.note}  \n{len(graph.layers)} prunable layers, {words.count(graph.params)} parameters, "
-            f"{' '.join(words.operations(2 * graph.macs))} FLOPs. Input {shape}, {graph.output_shape[-1]} outputs."
+            f"{escaping.markdown(model.note)}  \n{len(graph.layers)} prunable layers, {words.count(graph.params)} "
+            f"parameters, {' '.join(words.operations(2 * graph.macs))} FLOPs. Input {shape}, "
+            f"{graph.output_shape[-1]} outputs."
         )
 
 
@@ -78,20 +85,22 @@ def _data(model: str, chosen: str | None) -> None:
     if SETTINGS.data:
         names.setdefault(SETTINGS.data, SETTINGS.data)
     if chosen:
-        names.setdefault(chosen, chosen)
+        names.setdefault(chosen, _data_title(chosen, model))
     state.show("pick_data", chosen or "")
     st.radio(
         "Data",
         [*names, ""],
-        format_func=lambda name: names.get(name, "No data: sparsity, size and FLOPs only"),
+        format_func=lambda name: escaping.markdown(names[name], 60) if name else NO_DATA,
         key="pick_data",
         on_change=actions.pick_data,
     )
+    arrival_bar.uploader("upload_data", "data")
+    own_files.own_files("data", "data")
     if chosen:
         data = resources.dataset(chosen, model)
         split = data.validation
         st.caption(
             f"{words.count(len(split))} {split.split} examples choose, "
             f"{words.count(len(data.test))} {data.test.split} examples judge. "
-            f"Prepared as {split.preprocessing}.{_accuracy(model, chosen)}"
+            f"Prepared as {escaping.markdown(str(split.preprocessing))}.{_accuracy(model, chosen)}"
         )

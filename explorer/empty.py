@@ -2,19 +2,27 @@
 
 import streamlit as st
 
-from explorer import actions, state
+from explorer import actions, arrival_bar, own_files, state
 from explorer.context import sample_names
+from explorer.figures import escaping
+from explorer.settings import SETTINGS
 
 
 def no_model() -> None:
-    """Offer the samples."""
+    """Offer the samples, and a place to drop a file on."""
     with st.container(key="empty"):
         if state.current().notice:
-            st.warning(state.current().notice)
+            st.warning(escaping.markdown(state.current().notice))
         st.markdown("#### Choose a sample or open a model to begin.")
-        for name, title in sample_names():
-            st.button(title, key=f"open_{name}", on_click=actions.open_sample, args=(name,))
+        with st.container(horizontal=True, gap="small"):
+            for name, title in sample_names():
+                st.button(title, key=f"open_{name}", on_click=actions.open_sample, args=(name,))
         st.caption("The samples are trained and come with their data. Nothing leaves this machine.")
+        with st.container(width=560):
+            arrival_bar.uploader("upload_first", "model")
+            own_files.own_files("model", "page")
+        if not SETTINGS.local:
+            st.caption("An upload is yours alone, is read in a process that can be killed, and is deleted after a day.")
 
 
 def no_data() -> None:

@@ -9,11 +9,9 @@ from streamlit.errors import StreamlitAPIException
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import pruning_core as pc
-import sample_models
-from explorer import resources
+from explorer import permission, resources, visitors
 from explorer.settings import SETTINGS
 from explorer.snapshot import ExplorerState, from_link, to_link
-from pruning_core.loaders.re_estimated import data_of
 from pruning_core.plan import Plan
 
 __all__ = ["ExplorerState", "from_link", "to_link"]
@@ -65,9 +63,14 @@ def show(key: str, value: Any) -> None:
 
 
 def session() -> str:
-    """Return the name of this session; empty outside of one, as in a notebook."""
+    """Return who asks for work: this session or, reached from other machines, its visitor; empty outside of one."""
     context = get_script_run_ctx(suppress_warning=True)
-    return context.session_id if context else ""
+    return ((not SETTINGS.local and visitor()) or context.session_id) if context else ""
+
+
+def visitor() -> str:
+    """Return the owner of this visitor's uploads; empty where the browser keeps no cookie."""
+    return visitors.owner_of(st.context.cookies)
 
 
 def workbench() -> pc.Workbench | None:
@@ -100,6 +103,7 @@ def _hand_over(bench: pc.Workbench, plan: Plan) -> None:
 def open_model(model: str | None, data: str | None) -> None:
     """Take another model and data and begin with a dense plan; on a refusal everything stays as it was."""
     try:
+        permission.check(model, data, visitor())
         reference = resources.reference(model, data) if model else None
     except pc.PruningError as error:
         change(notice=str(error))
@@ -165,11 +169,10 @@ def write_link() -> None:
 def _from_link() -> ExplorerState:
     if "s" in st.query_params:
         state = from_link(st.query_params["s"])
-        offered = (None, SETTINGS.data, *sample_models.DATASETS)
-        for data in (state.data, data_of(state.model or "")):
-            if not SETTINGS.local and data not in offered:  # a stranger's link must not read files of the server
-                notice = f"This server does not offer the data '{data}'; start it with --data to use a file."
-                return ExplorerState(notice=notice)
+        try:  # a stranger's link must not read files of the server
+            permission.check(state.model, state.data, visitor())
+        except pc.PruningError as error:
+            return ExplorerState(notice=str(error))
         return _opened(state)
     if SETTINGS.model:
         return _opened(ExplorerState(model=SETTINGS.model, data=SETTINGS.data), own_data=True)

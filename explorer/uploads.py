@@ -1,30 +1,27 @@
 """Uploads on disk: a private folder for each file, its owner, a quota for each visitor, and an end.
 
 `<folder>/<token>/<name>` holds one file and `<folder>/<token>.owner` whose it is. A folder without the second, such as
-that of a transfer that was cut off, belongs to nobody and goes with the next sweep.
+that of a transfer that was cut off, belongs to nobody and goes with the next sweep. `<folder>/<token>.passed` lists the
+names, options included, under which the file was found fit to be opened.
 """
 
 import os
-import re
 import secrets
 import shutil
 import time
-import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from threading import Lock
 
+from explorer.figures.escaping import file_name
 from explorer.limits import HostLimits
 from explorer.settings import SETTINGS
-from pruning_core.loaders.uploads import FOLDER_VARIABLE, spec_of
+from pruning_core.loaders.uploads import FOLDER_VARIABLE, parts, spec_of
 from pruning_core.refusals import refused
 from pruning_core.sensitivity.database import default_path
-
-NAME_LENGTH = 64
-_unsafe = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -40,15 +37,6 @@ class Upload:
     def spec(self) -> str:
         """The name under which it is opened."""
         return spec_of(self.token, self.name)
-
-
-def clean_name(text: str) -> str:
-    """Return a file name of letters, digits, dot, dash and underscore; its end, which tells the format, stays."""
-    plain = unicodedata.normalize("NFKD", text.replace("\\", "/").rsplit("/", 1)[-1]).encode("ascii", "ignore").decode()
-    stem, dot, end = _unsafe.sub("_", plain).strip("._-").rpartition(".")
-    end = end[:16]
-    stem = (stem if dot else end)[: NAME_LENGTH - 1 - len(end)] or "file"
-    return f"{stem}.{end}" if dot else stem
 
 
 class Uploads:
@@ -74,7 +62,7 @@ class Uploads:
             self._refuse_what_is_too_much(owner, wanted)
             token = secrets.token_urlsafe(16)
             self._coming[token] = (owner, wanted)
-        path = self.folder / token / clean_name(name)
+        path = self.folder / token / file_name(name)
         try:
             path.parent.mkdir(mode=0o700)
             return Transfer(self, token, path, owner, n_bytes)
@@ -114,7 +102,8 @@ class Uploads:
         """Take back what was begun or kept under this token."""
         with self._lock:
             self._coming.pop(token, None)
-        (self.folder / f"{token}.owner").unlink(missing_ok=True)
+        for record in (".owner", ".passed"):
+            (self.folder / f"{token}{record}").unlink(missing_ok=True)
         shutil.rmtree(self.folder / token, ignore_errors=True)
 
     # ---- what is there
@@ -124,9 +113,27 @@ class Uploads:
         mine = [upload for other, upload in self._all() if other == owner and owner]
         return sorted(mine, key=lambda upload: -upload.since)
 
-    def owned(self, token: str, owner: str) -> bool:
-        """Whether the upload is there and this visitor's."""
-        return any(upload.token == token for upload in self.of(owner))
+    def find(self, token: str, owner: str) -> Upload | None:
+        """Return this visitor's upload with this token."""
+        return next((upload for upload in self.of(owner) if upload.token == token), None)
+
+    def rename(self, upload: Upload, name: str) -> Upload:
+        """Give a file another name, such as the ending that fits its content."""
+        folder = self.folder / upload.token
+        (folder / upload.name).rename(folder / name)
+        record = folder.with_name(f"{upload.token}.owner")
+        record.write_text(f"{record.read_text().split()[0]}\n{name}")
+        return replace(upload, name=name)
+
+    def admit(self, spec: str) -> None:
+        """Keep that this file may be opened under this name."""
+        with (self.folder / f"{parts(spec)[0]}.passed").open("a") as record:
+            record.write(f"{spec}\n")
+
+    def passed(self, token: str) -> list[str]:
+        """Return the names under which a file was found fit, the newest last."""
+        record = self.folder / f"{token}.passed"
+        return record.read_text().splitlines() if record.exists() else []
 
     def _all(self) -> Iterator[tuple[str, Upload]]:
         for record in self.folder.glob("*.owner"):
@@ -139,10 +146,10 @@ class Uploads:
         """Delete what is past its time, and what was never finished."""
         oldest = time.time() - 3600 * self.limits.upload_hours
         for path in self.folder.iterdir():
-            token = path.name.removesuffix(".owner")
+            token = path.name.split(".")[0]
             record = self.folder / f"{token}.owner"
             with suppress(OSError):
-                is_late = path.lstat().st_mtime < oldest
+                is_late = (record if record.exists() else path).lstat().st_mtime < oldest
                 if is_late or not (token in self._coming or record.exists() or _is_young(path)):
                     self.forget(token)
 
@@ -197,7 +204,7 @@ class Transfer:
 
 def too_large(name: str, limits: HostLimits) -> Exception:
     """Return the refusal of a file that is larger than `upload_bytes`."""
-    return refused("E601", f"'{clean_name(name)}' is larger than upload_bytes, {megabytes(limits.upload_bytes)}")
+    return refused("E601", f"'{file_name(name)}' is larger than upload_bytes, {megabytes(limits.upload_bytes)}")
 
 
 def megabytes(n_bytes: int) -> str:

@@ -107,6 +107,8 @@ _FILES = (
     ("E620", "A folder of uploads that is full", "delete an upload, or ask the host for more"),
     ("E621", "An upload that is not there, or not yours", "upload the file again"),
     ("E622", "Too many uploads or jobs at once", "wait until one of yours has ended"),
+    ("E623", "Something that this server does not offer", "choose a sample or upload the file"),
+    ("E624", "Too many pages open at once", "close one that you do not need, or try again later"),
 )
 
 REFUSALS: dict[str, Refusal] = {row[0]: Refusal(*row) for row in (*_MODELS, *_DATA, *_FILES)}

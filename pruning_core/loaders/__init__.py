@@ -20,7 +20,7 @@ __all__ = ["DATA_LOADERS", "FORMATS", "MODEL_LOADERS", "find_data", "find_model"
 
 FORMATS = (  # in the order in which they are asked; slowest last
     *("samples", "re_estimated", "uploads"),
-    *("npz",),
+    *("npz", "npy"),
     *("safetensors_file", "state_dict"),
     *("hugging_face", "timm_zoo", "torchvision_zoo"),
 )

@@ -10,7 +10,9 @@ from math import prod
 from pruning_core.errors import ModelError, UnknownName
 
 NORMS = "+norms@"  # the data that batch-norm statistics are estimated from; it ends a model's name
-MARKS = ("as", "accept", "input", "y")  # an option that another file gives, such as `norms`, stays in the name
+PREPARING = ("preset", "scale", "mean", "std", "resize", "channels", "layout", "task")  # what is done to data
+OF_DATA = ("y", *PREPARING)
+MARKS = ("as", "accept", "input", *OF_DATA)  # an option that another file gives, such as `norms`, stays in the name
 TYPES = ("float32", "int64", "bool")
 MOST_NUMBERS = 2**27  # of one example input: half a gigabyte
 _SHAPE = re.compile(rf"(?:({'|'.join(TYPES)}):)?(\d{{1,9}}(?:x\d{{1,9}})*)")

@@ -6,6 +6,7 @@ from torch import nn
 
 import sample_models
 from pruning_core.data import Dataset, EvalData, Preprocessing
+from pruning_core.loaders.options import split
 from pruning_core.loaders.seam import data_loader, model_loader
 from pruning_core.loaders.untrained import seed_zero
 from pruning_core.model import Architecture, Model
@@ -47,11 +48,12 @@ def _model(spec: str, module: nn.Module, note: str = "") -> Model:
 @data_loader(
     "sample",
     form="a sample's name",
-    can_load=lambda spec: spec in sample_models.DATASETS,
+    can_load=lambda spec: split(spec)[0] in sample_models.DATASETS,
     names=lambda: ((data.name, data.title) for data in sample_models.DATASETS.values()),
 )
 def load_sample_data(spec: str, _: Model | None = None) -> Dataset:
     """Load sample data: calibration from the training images, the fixed validation slice, the test images."""
+    spec = split(spec)[0]
     data = sample_models.DATASETS[spec]
     arrays = sample_models.load_arrays(spec)
     cut = len(arrays["x_train"]) - data.n_validation

@@ -6,11 +6,15 @@ from typing import Generic, TypeVar
 
 from pruning_core.data import Dataset, Preprocessing
 from pruning_core.errors import PruningError, UnknownName
-from pruning_core.loaders.options import split, with_options
+from pruning_core.loaders.options import PREPARING, split, with_options
+from pruning_core.loaders.preparing import fitted, preset
 from pruning_core.loaders.trusted import is_trusted, trust
 from pruning_core.model import Model
 from pruning_core.refusals import refused
 from pruning_core.registry import Registry, suggestion
+
+__all__ = ["DATA_LOADERS", "MODEL_LOADERS", "Loader", "data_loader", "find_data", "find_model", "load_data",
+           "load_model", "load_untrained", "model_loader", "preset"]  # fmt: skip
 
 T = TypeVar("T")
 LoadData = Callable[[str, Model | None], Dataset]
@@ -67,7 +71,7 @@ def data_loader(
     form: str,
     can_load: Callable[[str], bool],
     names: Callable[[], Iterable[tuple[str, str]]] = _nothing,
-    takes: Iterable[str] | None = ("y",),
+    takes: Iterable[str] | None = PREPARING,
     runs_code: bool = False,
 ) -> Callable[[LoadData], LoadData]:
     """Add a function `(spec, model or None) -> Dataset` to the seam; it may read as the model takes it."""
@@ -108,32 +112,13 @@ def load_untrained(spec: str, n_classes: int | None = None) -> Model:
 
 
 def load_data(spec: str, preprocessing: Preprocessing | None = None, model: Model | None = None) -> Dataset:
-    """Load data by a sample's name or as `file.npz` with `x` and `y`; `preprocessing` replaces the data's own.
+    """Load data by a sample's name, a file or folder, or what else `pruning-explorer list data` names.
 
-    Data that say nothing of their preprocessing are prepared as `model` was trained, where that is known; whole numbers
-    are tokens where `model` reads such.
+    Data are read as `model` takes them. `preprocessing` replaces what the text says (`digits.npz+preset@mnist`), which
+    replaces the data's own; data that say nothing of theirs are prepared as `model` was trained, where that is known.
     """
     dataset = find_data(spec).load(spec, model)
-    if model is not None and dataset.validation.inputs.shape[1:] == (1, *model.example_inputs[0].shape[1:]):
-        dataset = dataset.without_channel()  # sequences, not pictures of one channel
-    if model is not None and not model.example_inputs[0].is_floating_point():
-        dataset = dataset.as_tokens()
-    if preprocessing is None and model is not None:
-        preprocessing = preset(model, dataset)
-    return dataset.with_preprocessing(preprocessing) if preprocessing else dataset
-
-
-def preset(model: Model, dataset: Dataset) -> Preprocessing | None:
-    """Return how `model` wants raw pixels prepared; None where `dataset` says it itself, or holds prepared inputs.
-
-    Raw pixels are whole numbers from 0 to 255, or fractions from 0 to 1; a negative number shows prepared inputs.
-    """
-    data = dataset.validation
-    if model.preprocessing is None or data.preprocessing != Preprocessing() or data.inputs.min() < 0:
-        return None
-    own = model.preprocessing
-    fractions = data.inputs.dtype.kind == "f" and data.inputs.max() <= 1
-    return Preprocessing(1.0 if fractions else 1 / 255, own.mean, own.std)
+    return fitted(dataset, split(spec)[1], preprocessing, model)
 
 
 def find_model(spec: str) -> Loader[Model]:

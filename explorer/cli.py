@@ -66,6 +66,8 @@ CLUSTER_HELP = "Measure on a Dask cluster, such as tcp://10.0.0.5:8786; needs th
 MULTIPLE_HELP = "Rows of channels keep a multiple of M, rounded up. [default: 1]"
 NORMS_HELP = "Let layer, group and RMS norms lose channels: their statistics are of those that stay."
 HEADS_HELP = "Attention loses whole heads, or the same dimensions inside all of them. [default: head]"
+ALLOWED_HOST_HELP = "A name that browsers may call the server by; repeatable. [default: any; on this machine its own]"
+ACCESS_TOKEN_HELP = "Asked of each visitor once; `new` makes one and prints it."
 ChannelMultiple = Annotated[int, typer.Option(metavar="M", min=1, help=MULTIPLE_HELP, show_default=False)]
 ThroughNorms = Annotated[bool, typer.Option("--through-norms", help=NORMS_HELP)]
 HeadsOption = Annotated[Heads, typer.Option(help=HEADS_HELP, show_default=False)]
@@ -87,11 +89,14 @@ def run(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     workers: Annotated[int, typer.Option(metavar="N", min=1, help="Sweeps that run at a time, a process each.")] = 1,
+    allowed_host: Annotated[list[str] | None, typer.Option(metavar="NAME", help=ALLOWED_HOST_HELP)] = None,
+    access_token: Annotated[str | None, typer.Option(metavar="TOKEN", help=ACCESS_TOKEN_HELP)] = None,
 ) -> None:
     """Start the app (the command when none is named)."""
     from explorer.commands import start
 
-    start.run(model, data, host, port, open_browser=not no_browser, workers=workers)
+    hosting = start.Hosting(host, port, tuple(allowed_host or ()), access_token or "")
+    start.run(model, data, hosting, open_browser=not no_browser, workers=workers)
 
 
 @app.command()

@@ -1,5 +1,7 @@
 """The visitor's own uploads, below the place to drop a file on: open one again, or delete it."""
 
+from typing import Any
+
 import streamlit as st
 
 from explorer import actions, arrival_bar, state
@@ -25,7 +27,7 @@ def _row(upload: Upload, holds: str, place: str) -> None:
         name = escaping.markdown(upload.name, 40)
         st.button(name, key=f"open:{place}:{upload.token}", type="tertiary", on_click=_open, args=(upload, holds))
         st.markdown(f":small[:gray[{megabytes(upload.n_bytes)}]]", width="stretch")
-        delete = {"key": f"delete:{place}:{upload.token}", "help": f"Delete {name}", "type": "tertiary"}
+        delete: dict[str, Any] = {"key": f"delete:{place}:{upload.token}", "help": f"Delete {name}", "type": "tertiary"}
         st.button("Delete", on_click=_delete, args=(upload,), **delete)
 
 

@@ -16,13 +16,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from explorer import jobs, netron, theme, upload_route
+from explorer.commands.start import LOOPBACK
 from explorer.gate import Gate
 from explorer.limits import HostLimits
 from explorer.settings import SETTINGS
 from explorer.uploads import Uploads, own_uploads
 
 SCRIPT = Path(__file__).with_name("app.py").resolve()
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SWEEP_SECONDS = 600.0  # between two looks for uploads that are past their time
 
 

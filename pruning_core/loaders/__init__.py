@@ -21,8 +21,8 @@ __all__ = ["DATA_LOADERS", "FORMATS", "MODEL_LOADERS", "find_data", "find_model"
 FORMATS = (  # in the order in which they are asked; slowest last
     *("samples", "re_estimated", "uploads"),
     *("npz", "npy"),
-    *("safetensors_file", "state_dict"),
-    *("hugging_face", "timm_zoo", "torchvision_zoo"),
+    *("onnx", "safetensors_file", "whole_module", "state_dict", "exported_program"),
+    *("hugging_face", "timm_zoo", "torchvision_zoo", "factory"),
 )
 
 for _format in FORMATS:

@@ -1,0 +1,68 @@
+"""ONNX files of any exporter as models of torch: `net.onnx`, or `net.onnx+input@3x224x224` where the file is open.
+
+The answers are compared with those of ONNX Runtime before anything else is done with the model.
+"""
+
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from pruning_core.errors import ModelError
+from pruning_core.graph import TRACE_BATCH, trace
+from pruning_core.loaders.options import split, suffix
+from pruning_core.loaders.seam import model_loader
+from pruning_core.model import Model
+from pruning_core.onnx_import import Imported, import_model
+from pruning_core.onnx_import.equality import largest_difference
+from pruning_core.onnx_import.inputs import entries_of, fixed_batch
+from pruning_core.onnx_import.source import architecture_of
+from pruning_core.refusals import refused
+
+
+@model_loader("onnx", form="file.onnx", can_load=lambda spec: suffix(spec) == ".onnx", takes=("input",))
+def load_onnx(spec: str) -> Model:
+    """Load an ONNX file as a model whose weights can be pruned; it has to answer as ONNX Runtime does."""
+    path, options = split(spec)
+    proto = _read(path)
+    entries = entries_of(proto, options.get("input", ""))
+    fixed = fixed_batch(entries)
+    imported = import_model(proto, [entry.example(fixed or TRACE_BATCH) for entry in entries], fixed)
+    apart, scale = largest_difference(imported.proto, imported.module, entries, fixed, imported.doubtful)
+    examples = tuple(entry.example(TRACE_BATCH) for entry in entries)
+    graph = trace(imported.module, examples)
+    model = Model(
+        name=spec,
+        module=imported.module,
+        example_inputs=examples,
+        title=Path(path).stem,
+        architecture=architecture_of(imported.module, graph),
+        note=_note(proto, imported, apart, scale, fixed),
+    )
+    vars(model)["graph"] = graph  # traced for the architecture already
+    return model
+
+
+def _read(path: str) -> onnx.ModelProto:
+    try:
+        return onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise ModelError(f"'{path}' cannot be read: {error.strerror or error}") from None
+    except DecodeError:
+        raise refused("E220", f"'{path}' is not an ONNX file, or it is cut short") from None
+
+
+def _note(proto: onnx.ModelProto, imported: Imported, apart: float, scale: float, fixed: int | None) -> str:
+    maker = f" by {proto.producer_name} {proto.producer_version}".rstrip() if proto.producer_name else ""
+    parts = [
+        f"ONNX{maker}; answers as ONNX Runtime does on generated inputs "
+        f"(largest difference {apart:.2g}, outputs up to {scale:.3g})"
+    ]
+    if imported.dequantised:
+        parts.append(f"{imported.dequantised} weights stored as whole numbers were dequantised")
+    if fixed is not None:
+        parts.append(f"the batch of {fixed} that the file fixes was opened")
+    left_out = len(proto.graph.output) - len(imported.proto.graph.output)
+    if left_out:
+        parts.append(f"{left_out} outputs that are no real numbers were left out")
+    return "; ".join(parts)

@@ -1,0 +1,124 @@
+"""The batch: open in the graph, or of a fixed size that the exporter wrote into its shapes.
+
+A fixed batch is opened by building the graph for two sizes side by side. Operators follow the batch by themselves,
+except a Reshape to written sizes. There the place of the batch follows from row-major order: a reshape moves no
+element, so as many elements stand before one step of the batch as did before. Where that leaves two places the likelier
+is taken, and the answers for several examples are compared with those of ONNX Runtime for one after the other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pruning_core.onnx_import.module import Argument, OnnxModel, Slot, Stored, compute
+from pruning_core.onnx_import.table import Node
+from pruning_core.onnx_import.values import Known, Unsupported, Value, known, product
+
+MANY = 5  # times the size in the file
+
+
+class Batch:
+    """A batch that the graph leaves open: nothing is to be mended."""
+
+    def enter(self, inputs: Mapping[str, Tensor]) -> None:
+        """Note the inputs."""
+
+    def mended(
+        self, node: Node, arguments: tuple[Argument, ...], values: Sequence[Value], module: OnnxModel
+    ) -> tuple[Argument, ...]:
+        """Return the arguments of a node, sizes that hold the batch left open."""
+        return arguments
+
+    def follow(self, node: Node, outputs: Sequence[str], results: Sequence[Value]) -> None:
+        """Note the results of a node."""
+
+
+@dataclass
+class FixedBatch(Batch):
+    """A batch of `size` in the file; `many` values of the builder are for `MANY` times as many examples."""
+
+    size: int
+    doubtful: list[str] = field(default_factory=list)  # nodes where the batch could stand in two places
+    _values: dict[str, Value] = field(default_factory=dict)  # at the size in the file
+    _results: tuple[Value, ...] = ()
+    _outer: dict[int, int] = field(default_factory=dict)  # k of a dimension batch * k: what counts outside the batch
+
+    def enter(self, inputs: Mapping[str, Tensor]) -> None:
+        """Note the inputs at the size in the file."""
+        for name, many in inputs.items():
+            self._values[name] = torch.empty((many.shape[0] // MANY, *many.shape[1:]), dtype=many.dtype)
+
+    def mended(
+        self, node: Node, arguments: tuple[Argument, ...], values: Sequence[Value], module: OnnxModel
+    ) -> tuple[Argument, ...]:
+        """Run the node at the size in the file; open the batch of a Reshape to written sizes."""
+        self._results = compute(node, [self._value(argument, module) for argument in arguments])
+        result = self._results[0]
+        if node.operator != "Reshape" or not isinstance(result, Tensor) or not isinstance(values[0], Tensor):
+            return arguments
+        before = self._value(arguments[0], module)
+        place = self._place(node, before.shape, values[0].shape, result.shape)
+        if place is None:
+            return arguments
+        wanted = [size * MANY if i == place else size for i, size in enumerate(result.shape)]
+        if _fits(node, values, wanted):
+            return arguments
+        return arguments[0], known([-1 if i == place else size for i, size in enumerate(result.shape)])
+
+    def follow(self, node: Node, outputs: Sequence[str], results: Sequence[Value]) -> None:
+        """Note the results; a shape that does not follow the batch in one dimension is refused."""
+        for name, one, many in zip(outputs, self._results, results, strict=False):
+            if not name:
+                continue
+            self._values[name] = one
+            if isinstance(one, Tensor) and isinstance(many, Tensor) and not _follows(one.shape, many.shape):
+                raise Unsupported(
+                    f"a batch of {self.size} is written into it (shape {tuple(one.shape)}, with {MANY} times as many "
+                    f"examples {tuple(many.shape)}); export the model with an open (dynamic) batch"
+                )
+
+    def _value(self, argument: Argument, module: OnnxModel) -> Value:
+        if isinstance(argument, Slot):
+            return self._values[argument.name]
+        return module.stored(argument.path) if isinstance(argument, Stored) else argument
+
+    def _place(self, node: Node, before: Sequence[int], many: Sequence[int], after: Sequence[int]) -> int | None:
+        """Return the dimension of the result that holds the batch, or None where the input has none."""
+        changed = [i for i, (one, other) in enumerate(zip(before, many, strict=True)) if one != other]
+        if not changed:
+            return None
+        within = before[changed[0]] // self.size
+        outside = product(before[: changed[0]]) * self._outer.get(within, 1)
+        found, passed = list[tuple[int, int, int]](), 1
+        for i, size in enumerate(after):
+            outer = outside // passed
+            if outside % passed == 0 and size and size % (outer * self.size) == 0:
+                found.append((i, outer, size // (outer * self.size)))
+            passed *= size
+        if not found:
+            raise Unsupported("it cuts through the batch; export the model with an open (dynamic) batch")
+        alone = [place for place in found if place[1:] == (1, 1)]
+        place, outer, inner = (alone or [place for place in found if place[1] == 1] or found)[0]
+        if len(alone or found) > 1:
+            self.doubtful.append(node.name)
+        self._outer[outer * inner] = outer
+        return place
+
+
+def _fits(node: Node, values: Sequence[Value], wanted: list[Any]) -> bool:
+    """Whether a Reshape as it stands gives the wanted shape."""
+    try:
+        (result,) = compute(node, list(values))
+    except RuntimeError:  # the written sizes hold another number of elements
+        return False
+    return isinstance(result, Known) or list(result.shape) == wanted
+
+
+def _follows(one: Sequence[int], many: Sequence[int]) -> bool:
+    if len(one) != len(many):
+        return False
+    changed = [(a, b) for a, b in zip(one, many, strict=True) if a != b]
+    return len(changed) <= 1 and all(b == MANY * a for a, b in changed)

@@ -1,0 +1,63 @@
+"""ONNX element types and constants as torch has them."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, numpy_helper
+from torch import Tensor
+
+from pruning_core.onnx_import.values import Unsupported
+
+DTYPES: dict[int, torch.dtype] = {
+    TensorProto.FLOAT: torch.float32,
+    TensorProto.UINT8: torch.uint8,
+    TensorProto.INT8: torch.int8,
+    TensorProto.UINT16: torch.uint16,
+    TensorProto.INT16: torch.int16,
+    TensorProto.INT32: torch.int32,
+    TensorProto.INT64: torch.int64,
+    TensorProto.BOOL: torch.bool,
+    TensorProto.FLOAT16: torch.float16,
+    TensorProto.DOUBLE: torch.float64,
+    TensorProto.UINT32: torch.uint32,
+    TensorProto.UINT64: torch.uint64,
+    TensorProto.COMPLEX64: torch.complex64,
+    TensorProto.COMPLEX128: torch.complex128,
+    TensorProto.BFLOAT16: torch.bfloat16,
+}
+
+
+def dtype_of(number: int) -> torch.dtype:
+    """Return torch's type for the number of one of ONNX's."""
+    if number not in DTYPES:
+        name = TensorProto.DataType.Name(number) if number in TensorProto.DataType.values() else str(number)
+        raise Unsupported(f"values of type {name} are not supported")
+    return DTYPES[number]
+
+
+def tensor_of(proto: TensorProto) -> Tensor:
+    """Return a stored tensor; data outside the file is refused where the file is read, not here."""
+    dtype = dtype_of(proto.data_type)
+    array = numpy_helper.to_array(proto)
+    if dtype == torch.bfloat16:
+        return torch.from_numpy(np.array(array, dtype=np.float32)).to(dtype)
+    return torch.from_numpy(np.array(array))  # a copy: what protobuf holds is not to be written to
+
+
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return the attributes of a node as numbers, text, lists, tensors and graphs."""
+    return {attribute.name: _plain(onnx.helper.get_attribute_value(attribute)) for attribute in node.attribute}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, TensorProto):
+        return tensor_of(value)
+    if isinstance(value, onnx.SparseTensorProto):
+        raise Unsupported("sparse tensors are not supported")
+    if isinstance(value, int | float | str | onnx.GraphProto):
+        return value
+    return [_plain(item) for item in value]

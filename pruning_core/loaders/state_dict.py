@@ -14,11 +14,11 @@ import torch
 from pruning_core.errors import FileRefused
 from pruning_core.loaders.options import suffix
 from pruning_core.loaders.seam import model_loader
+from pruning_core.loaders.torch_files import SUFFIXES, is_torchscript, members
 from pruning_core.loaders.weights import OPTIONS, load_weights
 from pruning_core.model import Model
 from pruning_core.refusals import refused
 
-SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 SHOWN = 3
 
 
@@ -33,31 +33,20 @@ def load_state_dict(spec: str) -> Model:
     return load_weights(spec, read)
 
 
-def read(path: str) -> Mapping[Any, Any]:
-    """Return what the file holds, tensors and plain values only; large files are mapped, not read."""
+def read(path: str, is_mapped: bool = True) -> Mapping[Any, Any]:
+    """Return what the file holds, tensors and plain values only; large files are mapped, not read.
+
+    A tensor that claims more bytes than its own would show those beside it where it is mapped, and is refused if not.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own old formats
-            found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped and zipfile.is_zipfile(path))
     except Exception as error:  # damaged files raise nearly anything
         raise _refusal(path, error) from None
     if not isinstance(found, Mapping):
         raise refused("E243", f"'{path}' holds one {type(found).__name__} and no weights by name")
     return found
-
-
-def is_torchscript(path: str) -> bool:
-    """Whether the file is an archive of TorchScript."""
-    return any(name.endswith("/constants.pkl") for name in members(path))
-
-
-def members(path: str) -> list[str]:
-    """Return the names in the archive; none where it is no archive that can be read."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
-        return []
 
 
 def _refusal(path: str, error: Exception) -> FileRefused:

@@ -27,7 +27,7 @@ class Weights:
 
 def converted(path: str, folder: Path, limits: Limits) -> Weights:
     """Write the tensors of the state dict at `path` into `folder`."""
-    state, said = unwrap(read(path))
+    state, said = unwrap(read(path, is_mapped=False))
     _check(state, limits)
     save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, folder / NAME)
     return Weights(NAME, list(said), len(state))

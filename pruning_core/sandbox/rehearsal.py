@@ -81,8 +81,6 @@ def _death(end: End, limits: Limits) -> FileRefused:
         return limits.exceeded("E614", "wall_seconds", "reading the file took too many seconds")
     if ended == signal.SIGXCPU:
         return limits.exceeded("E614", "cpu_seconds", "reading the file took too many seconds of the processor")
-    if ended == signal.SIGXFSZ:
-        return limits.exceeded("E601", "file_mb", "reading the file wrote a file too large")
     if ended == signal.SIGKILL:  # neither late nor ours: the system was short of memory
         return limits.exceeded("E615", "memory_mb", "reading the file took more memory than the system has")
     how = signal.Signals(ended).name if ended in set(signal.Signals) else "no answer"

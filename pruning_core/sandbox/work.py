@@ -1,6 +1,7 @@
 """The side of the process that may be killed: loads a file as the server would, and answers what it found."""
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -126,6 +127,8 @@ def _refusal(error: BaseException, limits: Limits) -> dict[str, str]:
         found = limits.exceeded("E615", "memory_mb", "reading the file takes more memory than it may")
     elif isinstance(error, PruningError):
         found = error
+    elif isinstance(error, OSError) and error.errno == errno.EFBIG:
+        found = limits.exceeded("E601", "file_mb", "reading the file writes a file too large")
     elif isinstance(error, RecursionError):
         found = refused("E611", "the file is nested too deep to be read")
     else:

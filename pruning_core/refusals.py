@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pruning_core.errors import FileRefused
 
-TRUST = "or, if you trust who made it, open it yourself with `pruning-explorer start --trust-file PATH`"
+TRUST = "or, if you trust who made it, open it on the command line with --trust-file PATH"
 SAVE_WEIGHTS = "save `model.state_dict()` with torch.save, or a .safetensors file"
 SAVE_ARRAYS = "save it with numpy.savez(file, x=inputs, y=labels)"
 SEPARATE = "split the file or raise the limit in the settings of the host"
@@ -55,6 +55,7 @@ _MODELS = (
     ("E245", "A weight without any numbers", "leave out the layer that has no units"),
     ("E246", "A model without anything to prune", "use a model with linear or convolutional layers"),
     ("E248", "A file that runs code and is not trusted", TRUST.removeprefix("or, ")),
+    ("E249", "A function of a module that is not trusted", "name it on the command line, or give trusted=True"),
     ("E250", "A model that does not run", "check that it takes inputs of this shape"),
     ("E251", "A model that answers NaN or infinite numbers", "check its weights and its normalisation"),
 )

@@ -1,9 +1,10 @@
 """The imported model as Python source that needs torch alone: exports build it again from that, without pickles."""
 
+from torch import nn
+
 from pruning_core.graph import ModelGraph
 from pruning_core.layers import operator
 from pruning_core.model import Architecture
-
 from pruning_core.slimming import python_source
 from pruning_core.slimming.rewrite import copied
 from pruning_core.slimming.tensors import graph_module, state_of

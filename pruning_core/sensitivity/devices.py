@@ -18,7 +18,7 @@ def device_for(name: str) -> str:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for such a device
-        why = str(error).split("\n")[0].rstrip(".")
+        why = str(error).split("\n")[0].split(". ")[0].rstrip(".")
         raise WorkersError(f"device '{name}' cannot be used here ({why}); leave the device out") from None
     if device.type != CPU:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # 10 bits would flip near ties

@@ -9,10 +9,49 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from explorer.options import (
+    ACCESS_TOKEN_HELP,
+    ALLOCATION_HELP,
+    ALLOWED_HOST_HELP,
+    BUDGET_HELP,
+    CLUSTER_HELP,
+    CRITERION_HELP,
+    DEVICE_HELP,
+    GRANULARITY_HELP,
+    HEADS_HELP,
+    METRIC_HELP,
+    MULTIPLE_HELP,
+    NORMS_HELP,
+    SELECT_HELP,
+    AcceptKey,
+    Architecture,
+    ChannelMultiple,
+    Criterion,
+    DataName,
+    Granularity,
+    Heads,
+    HeadsOption,
+    InputShape,
+    Json,
+    Mean,
+    ModelName,
+    Samples,
+    Scale,
+    Scope,
+    Seam,
+    Settings,
+    Std,
+    Target,
+    TargetColumn,
+    ThroughNorms,
+    TrustFile,
+    WithLatency,
+)
 
 PROGRAM = "pruning-explorer"
 USAGE = "E100"  # code of an option that cannot be understood: that of PruningError
@@ -40,51 +79,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A sample's name, or torchvision:NAME.")]
-DataName = Annotated[
-    str | None,
-    typer.Option(
-        "--data", metavar="DATA", help="A sample's name, or file.npz with x and y. A sample model has its own."
-    ),
-]
-Mean = Annotated[str | None, typer.Option(metavar="M,...", help="Subtracted from scaled inputs, per channel or one.")]
-Std = Annotated[str | None, typer.Option(metavar="S,...", help="Inputs are divided by it after that.")]
-Scale = Annotated[float | None, typer.Option(metavar="X", help="Inputs are multiplied by it first.")]
-GRANULARITY_HELP = "What lives or dies together: a name of `list granularities`, or 2:4. [default: fine_grained]"
-BUDGET_HELP = 'Such as "accuracy_drop<=0.01", "size<=0.5", "macs<=150M".'
-SELECT_HELP = 'By a selection of `list selections` and its number, such as "threshold=0.01".'
-ALLOCATION_HELP = "How it is split over the layers: a name of `list allocations`. [default: uniform]"
-CRITERION_HELP = "What is removed first: a name of `list criteria`. [default: l1]"
-Granularity = Annotated[str, typer.Option(metavar="G", help=GRANULARITY_HELP, show_default=False)]
-Criterion = Annotated[str, typer.Option(metavar="C", help=CRITERION_HELP, show_default=False)]
-Scope = Literal["layer", "model"]
-Heads = Literal["head", "dimension"]
-Target = Literal["weights", "activations"]
-METRIC_HELP = "What the table shows: accuracy, loss, perplexity, kl or agreement. [default: accuracy]"
-DEVICE_HELP = "Where to compute: cpu, or cuda where torch has one; then all levels of a layer run at once."
-CLUSTER_HELP = "Measure on a Dask cluster, such as tcp://10.0.0.5:8786; needs the extra `cluster`."
-MULTIPLE_HELP = "Rows of channels keep a multiple of M, rounded up. [default: 1]"
-NORMS_HELP = "Let layer, group and RMS norms lose channels: their statistics are of those that stay."
-HEADS_HELP = "Attention loses whole heads, or the same dimensions inside all of them. [default: head]"
-ALLOWED_HOST_HELP = "A name that browsers may call the server by; repeatable. [default: any; on this machine its own]"
-ACCESS_TOKEN_HELP = "Asked of each visitor once; `new` makes one and prints it."
-ChannelMultiple = Annotated[int, typer.Option(metavar="M", min=1, help=MULTIPLE_HELP, show_default=False)]
-ThroughNorms = Annotated[bool, typer.Option("--through-norms", help=NORMS_HELP)]
-HeadsOption = Annotated[Heads, typer.Option(help=HEADS_HELP, show_default=False)]
-WithLatency = Annotated[bool, typer.Option("--latency", help="Measure how long one example takes, too.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--setting", metavar="NAME=VALUE", help="Of the granularity or criterion, such as n=2; repeatable."),
-]
-Samples = Annotated[int | None, typer.Option(metavar="N", min=1, help="Use N examples of each split; else all.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Seam = Literal["models", "data", "criteria", "granularities", "selections", "schedules", "allocations", "recoveries"]
-
 
 @app.command()
 def run(
     model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Opened at start.")] = None,
     data: DataName = None,
+    architecture: Architecture = None,
+    accept_key: AcceptKey = None,
+    input_shape: InputShape = None,
+    trust_file: TrustFile = None,
+    target_column: TargetColumn = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
@@ -94,18 +98,29 @@ def run(
 ) -> None:
     """Start the app (the command when none is named)."""
     from explorer.commands import start
+    from explorer.commands.asked import data_spec, model_spec
 
     hosting = start.Hosting(host, port, tuple(allowed_host or ()), access_token or "")
-    start.run(model, data, hosting, open_browser=not no_browser, workers=workers)
+    model = model_spec(model, architecture, accept_key, input_shape, trust_file) or None
+    start.run(model, data_spec(data, target_column), hosting, open_browser=not no_browser, workers=workers)
 
 
 @app.command()
 def inspect(
-    model: ModelName, through_norms: ThroughNorms = False, heads: HeadsOption = "head", as_json: Json = False
+    model: ModelName,
+    architecture: Architecture = None,
+    accept_key: AcceptKey = None,
+    input_shape: InputShape = None,
+    trust_file: TrustFile = None,
+    through_norms: ThroughNorms = False,
+    heads: HeadsOption = "head",
+    as_json: Json = False,
 ) -> None:
     """Show the layers, their size and cost, and what can be pruned how."""
     from explorer.commands import inspect as command
+    from explorer.commands.asked import model_spec
 
+    model = model_spec(model, architecture, accept_key, input_shape, trust_file)
     command.run(model, {"through_norms": through_norms, "heads": heads}, as_json)
 
 
@@ -133,13 +148,19 @@ def sensitivity(
     mean: Mean = None,
     std: Std = None,
     scale: Scale = None,
+    target_column: TargetColumn = None,
+    architecture: Architecture = None,
+    accept_key: AcceptKey = None,
+    input_shape: InputShape = None,
+    trust_file: TrustFile = None,
     as_json: Json = False,
 ) -> None:
     """Measure what the model loses when one layer alone is pruned, for each layer and level."""
     from explorer.commands import sensitivity as command
-    from explorer.commands.asked import Inputs, wish
+    from explorer.commands.asked import Inputs, data_spec, model_spec, wish
 
-    inputs = Inputs(model, data, mean, std, scale, samples)
+    model = model_spec(model, architecture, accept_key, input_shape, trust_file)
+    inputs = Inputs(model, data_spec(data, target_column), mean, std, scale, samples)
     options = {"channel_multiple": channel_multiple, "through_norms": through_norms, "heads": heads}
     asked = command.Asked(levels, layers, exact, metric, target, fresh, workers, cluster, device, options)
     command.run(inputs, wish(granularity, criterion, setting), asked, out, as_json)
@@ -168,15 +189,23 @@ def prune(
     mean: Mean = None,
     std: Std = None,
     scale: Scale = None,
+    target_column: TargetColumn = None,
+    architecture: Architecture = None,
+    accept_key: AcceptKey = None,
+    input_shape: InputShape = None,
+    trust_file: TrustFile = None,
     as_json: Json = False,
 ) -> None:
     """Prune a model by a plan, one sparsity, a threshold or a budget; write the pruned model with its report."""
     from explorer.commands import prune as command
-    from explorer.commands.asked import Inputs
+    from explorer.commands.asked import Inputs, data_spec, model_spec
 
+    model = model_spec(model, architecture, accept_key, input_shape, trust_file)
     how = (granularity, criterion, setting, scope, allocation, channel_multiple, through_norms, heads)
     asked = command.Asked(plan, sparsity, budget, *how, select=select)
-    command.run(Inputs(model, data, mean, std, scale, samples), asked, out, force, as_json, latency)
+    command.run(
+        Inputs(model, data_spec(data, target_column), mean, std, scale, samples), asked, out, force, as_json, latency
+    )
 
 
 @app.command()
@@ -188,13 +217,19 @@ def measure(
     mean: Mean = None,
     std: Std = None,
     scale: Scale = None,
+    target_column: TargetColumn = None,
+    architecture: Architecture = None,
+    accept_key: AcceptKey = None,
+    input_shape: InputShape = None,
+    trust_file: TrustFile = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model as it is: accuracy with its interval, size, MACs, and latency when asked for."""
     from explorer.commands import measure as command
-    from explorer.commands.asked import Inputs
+    from explorer.commands.asked import Inputs, data_spec, model_spec
 
-    command.run(Inputs(model, data, mean, std, scale, samples), latency, as_json)
+    model = model_spec(model, architecture, accept_key, input_shape, trust_file)
+    command.run(Inputs(model, data_spec(data, target_column), mean, std, scale, samples), latency, as_json)
 
 
 @app.command("list")

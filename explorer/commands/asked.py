@@ -3,12 +3,16 @@
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from explorer.commands import shown
 from pruning_core.criteria import split_settings
 from pruning_core.data import Dataset, Preprocessing
 from pruning_core.errors import DataError, PruningError, UnknownName
 from pruning_core.loaders import find_data, load_data, load_model
+from pruning_core.loaders.factory import is_factory
+from pruning_core.loaders.options import NORMS, split, with_options
+from pruning_core.loaders.trusted import trust
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan
 
@@ -33,8 +37,8 @@ class Inputs:
         if self.data_name:
             find_data(self.data_name)
         loaded = load_model(self.model_name)
-        if loaded.data_name is None and loaded.note:
-            shown.note(f"{loaded.name} has {loaded.note}")
+        if loaded.note and find_model(self.model_name).name != "sample":
+            shown.note(f"{loaded.name}: {loaded.note}")
         return loaded
 
     @property
@@ -62,6 +66,43 @@ class Inputs:
             return None
         mean, std = numbers("--mean", self.mean or "0"), numbers("--std", self.std or "1")
         return Preprocessing(1.0 if self.scale is None else self.scale, mean, std)
+
+
+def model_spec(
+    model: str | None, architecture: str | None, accept: list[str] | None, shape: str | None, trusted: list[str] | None
+) -> str:
+    """Return the text for the model and what was said of it; what was typed here as a function or trusted may run."""
+    given = {"as": architecture, "accept": ",".join(accept or ()), "input": shape}
+    if model is None:
+        if any(given.values()) or trusted:
+            raise PruningError("no model was named, but options of one were given; name it first")
+        return ""
+    for path in trusted or ():
+        if not Path(path).is_file():
+            raise PruningError(f"--trust-file '{path}' is no file; give the path of the file that MODEL names")
+        trust(path)
+        shown.note(f"{path} is trusted: opening it may run code")
+    spec = with_options(model, given)
+    for part in spec.split(NORMS):
+        _trust_typed(part)
+    return spec
+
+
+def data_spec(data: str | None, target_column: str | None) -> str | None:
+    """Return the text for the data, or None; what was typed here as a function may run."""
+    if data is None:
+        if target_column is not None:
+            raise PruningError("--target-column names a column of a table; name the table with --data")
+        return None
+    _trust_typed(data)
+    return with_options(data, {"y": target_column})
+
+
+def _trust_typed(spec: str) -> None:
+    name, options = split(spec)
+    for typed in (name, options.get("as", "")):
+        if is_factory(typed):
+            trust(typed)
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:

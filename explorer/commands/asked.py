@@ -9,7 +9,7 @@ from explorer.commands import shown
 from pruning_core.criteria import split_settings
 from pruning_core.data import Dataset, Preprocessing
 from pruning_core.errors import DataError, PruningError, UnknownName
-from pruning_core.loaders import find_data, load_data, load_model
+from pruning_core.loaders import find_data, find_model, load_data, load_model
 from pruning_core.loaders.factory import is_factory
 from pruning_core.loaders.options import NORMS, split, with_options
 from pruning_core.loaders.trusted import trust

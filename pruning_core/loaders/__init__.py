@@ -20,9 +20,10 @@ __all__ = ["DATA_LOADERS", "FORMATS", "MODEL_LOADERS", "find_data", "find_model"
 
 FORMATS = (  # in the order in which they are asked; slowest last
     *("samples", "re_estimated", "uploads"),
-    *("npz", "npy"),
+    *("npz", "npy", "table", "text", "image_zip", "generated"),
+    *("image_folder", "hugging_face_data", "torchvision_data"),
     *("onnx", "safetensors_file", "whole_module", "state_dict", "exported_program"),
-    *("hugging_face", "timm_zoo", "torchvision_zoo", "factory"),
+    *("hugging_face", "timm_zoo", "torchvision_zoo", "factory", "factory_data"),
 )
 
 for _format in FORMATS:

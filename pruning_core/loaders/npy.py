@@ -29,7 +29,7 @@ def _mapped(path: str) -> Array:
         with open(path, "rb") as file:
             if file.read(6) != b"\x93NUMPY":
                 raise refused("E302", f"'{path}' is not a NumPy array")
-        found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        found: Array = np.load(path, mmap_mode="c", allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"cannot read '{path}': there is no such file") from None
     except OSError as error:

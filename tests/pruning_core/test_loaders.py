@@ -82,7 +82,7 @@ def test_an_unknown_model_is_refused_with_the_name_that_was_meant(spec: str, mea
 
 @pytest.mark.parametrize(
     ("spec", "meant"),
-    [("mnits", "did you mean 'mnist'?"), ("Fashion", "did you mean 'fashion_mnist'?"), ("x.csv", "file.npz with x")],
+    [("mnits", "did you mean 'mnist'?"), ("Fashion", "did you mean 'fashion_mnist'?"), ("x.abc", "file.npz with x")],
 )
 def test_unknown_data_are_refused_with_the_name_that_was_meant(spec: str, meant: str) -> None:
     with pytest.raises(UnknownName, match=re.escape(f"unknown data '{spec}'; ") + ".*" + re.escape(meant)):

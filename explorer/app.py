@@ -2,11 +2,14 @@
 
 import streamlit as st
 
-from explorer import arrival_bar, jobs, state, theme
+from explorer import arrival_bar, empty, jobs, state, theme
 from explorer.context import pickers
 
 st.set_page_config(page_title="Pruning Explorer", page_icon=theme.ICON, layout="wide")
 st.html(theme.PAGE_CSS)
+if not state.admitted():
+    empty.full()
+    st.stop()
 page = st.navigation(
     [
         st.Page("views/explore.py", title="Explore", default=True),
@@ -19,4 +22,5 @@ state.write_link()  # a change of pages empties the address
 pickers()
 arrival_bar.bar()
 page.run()
+preparing.dialog()
 jobs.warm()

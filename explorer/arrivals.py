@@ -74,7 +74,8 @@ def _read(job: Job, upload: Upload, options: dict[str, str], model: str | None, 
         _prepare(spec, holds, model)
         return Found(spec, holds, tuple(answer.get("notes", ())))
     except PruningError as error:
-        refusal = Found(spec, holds, code=error.code, sentence=str(error))
+        sentence = str(error).replace("weights.safetensors", upload.name)  # made of it, to be read more safely
+        refusal = Found(spec, holds, code=error.code, sentence=sentence)
         if not refusal.option and error.code not in OTHER_MODEL:
             own_uploads().forget(upload.token)  # nothing would make it fit
         return refusal

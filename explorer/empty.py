@@ -6,6 +6,7 @@ from explorer import actions, arrival_bar, own_files, state
 from explorer.context import sample_names
 from explorer.figures import escaping
 from explorer.settings import SETTINGS
+from pruning_core.refusals import refused
 
 
 def no_model() -> None:
@@ -23,6 +24,13 @@ def no_model() -> None:
             own_files.own_files("model", "page")
         if not SETTINGS.local:
             st.caption("An upload is yours alone, is read in a process that can be killed, and is deleted after a day.")
+
+
+def full() -> None:
+    """Say that too many pages are open."""
+    with st.container(key="empty"):
+        refusal = refused("E624", f"{SETTINGS.limits.sessions} pages are open, as many as sessions allows")
+        st.warning(f"{refusal.code}: {escaping.markdown(str(refusal))}.")
 
 
 def no_data() -> None:

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
-from explorer import access, visitors
+from explorer import access, sessions, visitors
 from explorer.settings import SETTINGS
 from explorer.token_page import page
 
@@ -41,7 +41,6 @@ class Gate:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._policies: dict[str, str] = {}
-        self._open: set[int] = set()  # websockets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, with what belongs to its answer, or refuse it."""
@@ -81,15 +80,12 @@ class Gate:
 
     async def _talk(self, allowed: bool, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a page's connection through while there are not far too many."""
-        if not allowed or len(self._open) >= 2 * SETTINGS.limits.sessions:
+        if not allowed or sessions.n_open() >= 2 * SETTINGS.limits.sessions:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        self._open.add(id(scope))
-        try:
+        with sessions.counted():
             await self._app(scope, receive, send)
-        finally:
-            self._open.discard(id(scope))
 
     def _dressed(self, scope: Scope, headers: Headers, cookies: dict[str, str], send: Send) -> Send:
         """Return `send` which adds headers, and the visitor's cookie where the page itself asks, never a link to it."""

@@ -59,6 +59,11 @@ class Job:
                 self.state = "stopped"
                 self._future.set_result(None)
 
+    def refuse(self, reason: str) -> None:
+        """Let it have failed before it begins."""
+        self.error, self.state, self._work = reason, "failed", None
+        self._future.set_result(None)
+
     def cancelled(self) -> bool:
         """Whether it was asked to stop, or the program ends."""
         return self._cancel.is_set() or not main_thread().is_alive()

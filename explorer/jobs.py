@@ -12,6 +12,7 @@ from explorer import turns, workers
 from explorer.job import Job
 from explorer.settings import SETTINGS
 from explorer.turns import ALONE, INTERACTIVE, SWEEP
+from pruning_core.refusals import refused
 
 __all__ = [
     "ALONE", "INTERACTIVE", "SWEEP", "Job", "find", "is_timing", "newest", "newest_of", "start", "stop_all", "warm",
@@ -23,7 +24,10 @@ _jobs: dict[str, Job] = {}
 
 
 def start(key: Hashable, title: str, work: Callable[[Job], Any], *, lane: str = SWEEP, session: str = "") -> Job:
-    """Queue `work(job)`, or return the live job with the same key, which then belongs to this session too."""
+    """Queue `work(job)`, or return the live job with the same key, which then belongs to this session too.
+
+    Reached from other machines, nobody has more than a few: one too many has failed before it begins, and says why.
+    """
     with _lock:
         for job in _jobs.values():
             if job.key == key and job.live:
@@ -31,11 +35,24 @@ def start(key: Hashable, title: str, work: Callable[[Job], Any], *, lane: str = 
                 return job
         job = Job(key, title, lane, {session}, _work=work)
         _jobs[job.id] = job
+        if not SETTINGS.local and (refusal := _too_many(session)):
+            job.refuse(refusal)
+            return job
         over = [old for old, other in _jobs.items() if not other.live][: max(0, len(_jobs) - JOBS_KEPT)]
         for old in over:
             del _jobs[old]
         turns.TURNS.join(job)
         return job
+
+
+def _too_many(session: str) -> str:
+    """Return why this session may not begin another job; empty where it may."""
+    limits, live = SETTINGS.limits, [job for job in _jobs.values() if job.live and session in job.sessions]
+    most = limits.jobs_running + limits.jobs_waiting
+    if len(live) <= most:  # the new one is among them
+        return ""
+    what = f"{most} of your jobs run or wait, as many as jobs_running and jobs_waiting allow"
+    return str(refused("E622", what))
 
 
 def find(job_id: str | None) -> Job | None:

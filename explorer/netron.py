@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from explorer import visitors
+
 # Not by import: while a page runs, Streamlit has this folder on sys.path, and "netron" would be this file.
 NETRON = Path(str(distribution("netron").locate_file("netron")))
 FILE_NAME = "model.onnx"  # never the user's: it is written into the page
@@ -35,16 +37,19 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-_published: dict[str, Path] = {}
+_published: dict[str, tuple[Path, str]] = {}
 _lock = threading.Lock()
 
 
-def publish(path: Path) -> str:
-    """Serve one ONNX file to whoever knows the token that is returned; the page is at `address(token)`."""
+def publish(path: Path, owner: str = "") -> str:
+    """Serve one ONNX file to whoever knows the token that is returned and, where an owner is named, is that visitor.
+
+    The page is at `address(token)`.
+    """
     path = Path(path).resolve(strict=True)
     token = secrets.token_urlsafe(24)
     with _lock:
-        _published[token] = path
+        _published[token] = (path, owner)
     return token
 
 
@@ -99,7 +104,9 @@ def _asset(name: str) -> Response | None:
 async def viewer(request: Request) -> Response:
     """Answer one request below /netron/<token>/; anything unknown is a plain 404."""
     token, rest = request.path_params["token"], request.path_params["rest"]
-    path = _published.get(token)
+    path, owner = _published.get(token, (None, ""))
+    if owner and visitors.owner_of(request.cookies) != owner:
+        path = None
     if path is not None and rest in ("", "index.html"):
         return _index(token)
     if path is not None and rest == f"data/{FILE_NAME}" and path.is_file():

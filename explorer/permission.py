@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from explorer.settings import SETTINGS
 from explorer.uploads import Upload, own_uploads
-from pruning_core.errors import PruningError
+from pruning_core.errors import PruningError, UnknownName
 from pruning_core.loaders import find_data, find_model
-from pruning_core.loaders.options import split
+from pruning_core.loaders.options import split, unprepared
 from pruning_core.loaders.re_estimated import MARK
 from pruning_core.loaders.uploads import is_upload, parts
 from pruning_core.refusals import refused
@@ -41,9 +41,9 @@ def _check(spec: str, owner: str, is_model: bool) -> None:
     check_options(options, owner)
     if is_upload(name):
         upload = check_owner(name, owner)
-        if spec not in own_uploads().passed(upload.token):
+        if unprepared(spec) not in map(unprepared, own_uploads().passed(upload.token)):
             raise refused("E621", f"the upload '{upload.name}' was not found fit to be opened in this way")
-    elif not SETTINGS.local and spec not in (SETTINGS.model, SETTINGS.data):
+    elif not SETTINGS.local and unprepared(spec) not in (SETTINGS.model, SETTINGS.data):
         _check_is_offered(name, is_model)
 
 
@@ -76,8 +76,8 @@ def _check_is_offered(name: str, is_model: bool) -> None:
     what, offered = ("model", MODELS) if is_model else ("data", DATA)
     try:
         loader = (find_model if is_model else find_data)(name).name
-    except PruningError:
-        if _PLAIN.fullmatch(name) and "." not in name:
+    except PruningError as error:
+        if isinstance(error, UnknownName) and _PLAIN.fullmatch(name) and "." not in name:
             raise  # a name that was mistyped
         loader = ""
     if loader not in offered or not _PLAIN.fullmatch(name):

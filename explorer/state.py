@@ -9,7 +9,7 @@ from streamlit.errors import StreamlitAPIException
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import pruning_core as pc
-from explorer import permission, resources, visitors
+from explorer import permission, resources, sessions, visitors
 from explorer.settings import SETTINGS
 from explorer.snapshot import ExplorerState, from_link, to_link
 from pruning_core.plan import Plan
@@ -17,7 +17,7 @@ from pruning_core.plan import Plan
 __all__ = ["ExplorerState", "from_link", "to_link"]
 
 HISTORY = 100
-_STATE, _BENCH = "explorer_state", "explorer_workbench"
+_STATE, _BENCH, _ADMITTED = "explorer_state", "explorer_workbench", "explorer_admitted"
 
 
 def current() -> ExplorerState:
@@ -68,6 +68,13 @@ def session() -> str:
     return ((not SETTINGS.local and visitor()) or context.session_id) if context else ""
 
 
+def admitted() -> bool:
+    """Whether this session found a place among those that the server allows; one that did keeps it."""
+    if not st.session_state.get(_ADMITTED):
+        st.session_state[_ADMITTED] = not sessions.is_full()
+    return bool(st.session_state[_ADMITTED])
+
+
 def visitor() -> str:
     """Return the owner of this visitor's uploads; empty where the browser keeps no cookie."""
     return visitors.owner_of(st.context.cookies)
@@ -101,12 +108,19 @@ def _hand_over(bench: pc.Workbench, plan: Plan) -> None:
 
 
 def open_model(model: str | None, data: str | None) -> None:
-    """Take another model and data and begin with a dense plan; on a refusal everything stays as it was."""
+    """Take another model and data; on a refusal everything stays as it was.
+
+    Another model begins with a dense plan; with other data for the same model the plan and its history stay.
+    """
     try:
         permission.check(model, data, visitor())
         reference = resources.reference(model, data) if model else None
     except pc.PruningError as error:
-        change(notice=str(error))
+        change(notice=str(error), push=current().push + 1)
+        return
+    if model is not None and model == current().model:
+        change(data=data, notice="", push=current().push + 1)
+        write_link()
         return
     layers = reference.model.graph.layers if reference else ()
     plan = pc.plan_for(reference.model) if reference else Plan()

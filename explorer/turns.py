@@ -4,6 +4,7 @@ Three lanes. A `SWEEP` may take minutes and stands still while other work runs. 
 at a time. Work `ALONE` is timed: it begins when every sweep has come to stand, and nothing begins beside it.
 """
 
+import sys
 from collections.abc import Callable
 from threading import RLock
 from time import perf_counter
@@ -35,10 +36,10 @@ class Turn(Protocol):
 
 
 class Turns:
-    """Jobs that wait and jobs that run; `places` says how many sweeps may run at a time."""
+    """Jobs that wait and jobs that run: `places` sweeps may run at a time, `each` of one session."""
 
-    def __init__(self, places: Callable[[], int]) -> None:
-        self._places = places
+    def __init__(self, places: Callable[[], int], each: Callable[[], int] = lambda: sys.maxsize) -> None:
+        self._places, self._each = places, each
         self._lock = RLock()
         self._waiting: list[Turn] = []
         self._running: list[Turn] = []
@@ -95,7 +96,12 @@ class Turns:
             return None  # other work runs, one at a time
         if (job := self._fairest([job for job in self._waiting if job.lane != SWEEP])) is not None:
             return job if job.lane == INTERACTIVE or all(each.standing for each in sweeping) else None
-        return self._fairest(self._waiting) if len(sweeping) < self._places() else None
+        if len(sweeping) >= self._places():
+            return None
+        return self._fairest([job for job in self._waiting if self._has_place_for(job, sweeping)])
+
+    def _has_place_for(self, job: Turn, sweeping: list[Turn]) -> bool:
+        return sum(bool(job.sessions & other.sessions) for other in sweeping) < self._each()
 
     def _fairest(self, jobs: list[Turn]) -> Turn | None:
         """Return the job of the session that had its turn longest ago; of several the one that came first."""
@@ -110,4 +116,7 @@ class Turns:
             del self._served[next(iter(self._served))]
 
 
-TURNS = Turns(places=lambda: max(1, SETTINGS.workers))
+TURNS = Turns(
+    places=lambda: max(1, SETTINGS.workers),
+    each=lambda: sys.maxsize if SETTINGS.local else SETTINGS.limits.jobs_running,
+)

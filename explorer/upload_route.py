@@ -13,7 +13,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from explorer import visitors
-from explorer.settings import SETTINGS
 from explorer.uploads import Transfer, Uploads
 from pruning_core.errors import FileRefused
 
@@ -41,7 +40,7 @@ def routes(uploads: Uploads) -> list[Route]:
             length = request.headers.get("content-length")
             announced = int(length) if length and length.isdecimal() else None
             transfer = await to_thread.run_sync(uploads.begin, owner, request.path_params["name"], announced)
-            await _receive(request, transfer)
+            await _receive(request, transfer, uploads.limits.stall_seconds)
             upload = await to_thread.run_sync(transfer.finish)
             transfer = None
         except FileRefused as error:
@@ -57,8 +56,8 @@ def routes(uploads: Uploads) -> list[Route]:
     return [Route("/api/upload/{name}", put, methods=["PUT"])]
 
 
-async def _receive(request: Request, transfer: Transfer) -> None:
-    parts, waiting = bytearray(), SETTINGS.limits.stall_seconds
+async def _receive(request: Request, transfer: Transfer, waiting: float) -> None:
+    parts = bytearray()
     stream = request.stream().__aiter__()
     while (part := await asyncio.wait_for(anext(stream, None), waiting)) is not None:
         parts += part

@@ -7,8 +7,8 @@ import re
 import secrets
 from collections.abc import Mapping
 from hashlib import sha256
-from http.cookies import CookieError, SimpleCookie
 
+from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 COOKIE = "pruning_explorer_visitor"
@@ -23,7 +23,7 @@ def new() -> str:
 
 def owner_of(cookies: Mapping[str, str]) -> str:
     """Return the name under which a visitor's files are kept; empty for one without the cookie."""
-    cookie = cookies.get(COOKIE) or ""
+    cookie = str(cookies.get(COOKIE, ""))
     return sha256(cookie.encode()).hexdigest()[:32] if _FORM.fullmatch(cookie) else ""
 
 
@@ -34,12 +34,6 @@ def cookie(scope: Scope, name: str, value: str, same_site: str) -> str:
 
 
 def cookies_of(scope: Scope) -> dict[str, str]:
-    """Return the cookies of a request; what cannot be read is left out."""
-    found = SimpleCookie[str]()
-    for name, value in scope["headers"]:
-        if name == b"cookie":
-            try:
-                found.load(value.decode("latin-1"))
-            except CookieError:
-                continue
-    return {name: morsel.value for name, morsel in found.items()}
+    """Return the cookies of a request."""
+    headers = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
+    return cookie_parser("; ".join(headers))

@@ -1,11 +1,11 @@
 """All allocations of one budget: what was predicted of each and what was measured, one row each."""
 
 from dataclasses import dataclass
-from html import escape
 
 import plotly.graph_objects as go
 
 from explorer.figures import words
+from explorer.figures.escaping import plotly
 
 PREDICTED = ("#7f8896", "#788292")  # the grey of controls, light and dark
 MEASURED = ("#2f55d4", "#93aaff")
@@ -92,7 +92,7 @@ def _marks(figure: go.Figure, name: str, marks: list[Mark], color: str, marker: 
             "color": color,
         },
         customdata=[
-            f"{escape(label)}, {name}: {words.signed(x)} pt, 95 % from {words.signed(low)} to {words.signed(high)}"
+            f"{plotly(label)}, {name}: {words.signed(x)} pt, 95 % from {words.signed(low)} to {words.signed(high)}"
             for _, label, x, (low, high) in drawn
         ],
         hovertemplate="%{customdata}<extra></extra>",

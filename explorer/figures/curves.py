@@ -1,11 +1,11 @@
 """Sensitivity curves of chosen layers: one line each with its own marker and dash, interval bands, the tolerance."""
 
 from dataclasses import dataclass
-from html import escape
 
 import plotly.graph_objects as go
 
 from explorer.figures import words
+from explorer.figures.escaping import plotly
 
 MARKERS = ("circle", "square", "triangle-up", "diamond", "cross")
 DASHES = ("solid", "7px,3px", "2px,3px", "9px,3px,2px,3px", "solid")
@@ -44,10 +44,10 @@ def sensitivity_curves(
             x=percent,
             y=line.drops,
             mode="lines+markers",
-            name=escape(line.name),
+            name=plotly(line.name),
             line={"color": color, "dash": DASHES[i % len(DASHES)], "width": 2},
             marker={"symbol": MARKERS[i % len(MARKERS)], "size": 8, "color": color},
-            hovertemplate=escape(line.name) + ": %{y:.3~g}<extra></extra>",
+            hovertemplate=plotly(line.name) + ": %{y:.3~g}<extra></extra>",
         )
     if tolerance is not None:
         figure.add_hline(

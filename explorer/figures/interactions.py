@@ -1,11 +1,11 @@
 """The map of interactions: for each pair of layers what they lose together beyond the sum of their single changes."""
 
 from dataclasses import dataclass
-from html import escape
 
 import plotly.graph_objects as go
 
 from explorer.figures import words
+from explorer.figures.escaping import plotly
 
 LIGHT = "#8a3a00 #b66831 #e29759 #efbd96 #eedfd4 #d3ddf3 #a2b8f1 #7390e6 #4666c6 #1d3aa6".split()
 DARK = "#ffcd97 #e09d64 #c06e2e #855130 #453835 #2d3957 #3b54a1 #5171e1 #7c97f1 #a9bcff".split()
@@ -31,7 +31,7 @@ def interaction_map(grid: PairGrid, dark: bool = False) -> go.Figure:
         values[row][column] = value
         sure = not low <= 0 <= high
         texts[row][column] = f"<b>{words.signed(value)}</b>" if sure else f"<i>{words.signed(value)}</i>"
-        pair = f"{escape(grid.layers[column])} and {escape(grid.layers[row])}"
+        pair = f"{plotly(grid.layers[column])} and {plotly(grid.layers[row])}"
         hover[row][column] = f"{pair}: {words.signed(value)} pt, {words.signed(low)} to {words.signed(high)}"
     colors = DARK if dark else LIGHT
     figure = go.Figure(
@@ -41,7 +41,7 @@ def interaction_map(grid: PairGrid, dark: bool = False) -> go.Figure:
             xgap=1, ygap=1,
         )
     )  # fmt: skip
-    names = [escape(name) for name in grid.layers]
+    names = [plotly(name) for name in grid.layers]
     places = {"tickvals": list(range(n)), "ticktext": names, "fixedrange": True, "showgrid": False, "automargin": True}
     figure.update_xaxes(**places, range=[-0.5, n - 1.5], tickangle=-30)
     figure.update_yaxes(**places, range=[n - 0.5, 0.5])

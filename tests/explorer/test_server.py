@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from explorer import graphs, netron, server
+from explorer import graphs, netron, server, visitors
 
 HOST = "http://127.0.0.1"
 
@@ -19,10 +19,11 @@ def application() -> Any:
     return server.application()
 
 
-def get(path: str) -> httpx.Response:
+def get(path: str, cookie: str = "") -> httpx.Response:
     async def ask() -> httpx.Response:
+        headers = {"cookie": f"{visitors.COOKIE}={cookie}"} if cookie else {}
         async with httpx.AsyncClient(transport=httpx.ASGITransport(application()), base_url=HOST) as client:
-            return await client.get(path)
+            return await client.get(path, headers=headers)
 
     return asyncio.run(ask())
 
@@ -69,9 +70,19 @@ def test_a_revoked_token_serves_nothing(token: str) -> None:
     netron.revoke(token)
 
 
-def test_the_graph_of_a_forgotten_model_is_withdrawn() -> None:
-    address, nodes = graphs.published("lenet_300_100")
-    assert get(address).status_code == 200
+def test_a_visitors_graph_is_shown_to_no_other(tmp_path: Path) -> None:
+    (tmp_path / "some.onnx").write_bytes(b"onnx")
+    mine, other = visitors.new(), visitors.new()
+    owned = netron.publish(tmp_path / "some.onnx", visitors.owner_of({visitors.COOKIE: mine}))
+    assert get(netron.address(owned), cookie=mine).status_code == 200
+    for cookie in (other, ""):
+        for path in (netron.address(owned), f"/netron/{owned}/data/model.onnx"):
+            assert get(path, cookie=cookie).status_code == 404
+
+
+def test_the_file_of_a_forgotten_graph_is_deleted() -> None:
+    path, nodes = graphs.drawn("lenet_300_100")
+    assert path.stat().st_size > 0
     assert set(nodes.values()) == {"fc1", "fc2", "fc3"}
-    graphs.published.clear()
-    assert get(address).status_code == 404
+    graphs.drawn.clear()
+    assert not path.parent.exists()

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
-from explorer import resources, state
+from explorer import resources, state, visitors
 from explorer.settings import SETTINGS
 from explorer.state import ExplorerState
 from pruning_core.plan import LayerPlan, ModelId, Plan
@@ -41,9 +41,10 @@ plans = some.builds(
 
 
 @contextmanager
-def session(link: str | None = None) -> Iterator[SimpleNamespace]:
-    """A new session that was opened with this link."""
-    page = SimpleNamespace(session_state={}, query_params={} if link is None else {"s": link})
+def session(link: str | None = None, cookie: str = "") -> Iterator[SimpleNamespace]:
+    """A new session that was opened with this link, by the visitor with this cookie."""
+    context = SimpleNamespace(cookies={visitors.COOKIE: cookie} if cookie else {})
+    page = SimpleNamespace(session_state={}, query_params={} if link is None else {"s": link}, context=context)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "st", page)
         yield page

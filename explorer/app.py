@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer import arrival_bar, empty, jobs, state, theme
+from explorer import arrival_bar, empty, jobs, preparing, state, theme
 from explorer.context import pickers
 
 st.set_page_config(page_title="Pruning Explorer", page_icon=theme.ICON, layout="wide")

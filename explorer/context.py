@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer import actions, arrival_bar, own_files, resources, state
+from explorer import actions, arrival_bar, own_files, preparing, resources, state
 from explorer.figures import escaping, words
 from explorer.settings import SETTINGS
 from pruning_core.loaders import DATA_LOADERS, MODEL_LOADERS
@@ -104,3 +104,4 @@ def _data(model: str, chosen: str | None) -> None:
             f"{words.count(len(data.test))} {data.test.split} examples judge. "
             f"Prepared as {escaping.markdown(str(split.preprocessing))}.{_accuracy(model, chosen)}"
         )
+        preparing.button()

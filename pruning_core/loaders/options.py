@@ -36,6 +36,12 @@ def join(name: str, options: Mapping[str, str]) -> str:
     return name + "".join(f"+{key}@{options[key]}" for key in MARKS if options.get(key))
 
 
+def unprepared(spec: str) -> str:
+    """Return the text without what it says of preparing; that reads no other file."""
+    name, options = split(spec)
+    return join(name, {key: value for key, value in options.items() if key not in PREPARING})
+
+
 def suffix(spec: str) -> str:
     """Return the end of the file's name in lower case, such as `.npz`; nothing where it has none."""
     name = split(spec)[0].replace("\\", "/").rsplit("/", 1)[-1].lower()

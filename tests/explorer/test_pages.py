@@ -19,7 +19,6 @@ from explorer.settings import SETTINGS
 from explorer.state import ExplorerState
 from explorer.tasks import findings
 from pruning_core.errors import Cancelled
-from pruning_core.loaders import torchvision_zoo
 from pruning_core.sensitivity import Cell, Progress, Tally
 from pruning_core.sensitivity.sweep import Request
 
@@ -40,7 +39,6 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", refused)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refused)
-    monkeypatch.setattr(torchvision_zoo, "DOWNLOAD_SECONDS", 0.1)
     monkeypatch.setattr(jobs, "_jobs", {})
     monkeypatch.setattr(work, "_curves", {})
     yield

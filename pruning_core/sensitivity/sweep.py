@@ -14,7 +14,7 @@ from pruning_core.data import EvalData, check_fits
 from pruning_core.errors import WorkersError
 from pruning_core.model import Model
 from pruning_core.plan import options_of
-from pruning_core.positions import NO_TARGET
+from pruning_core.positions import NO_TARGET, are_scores
 from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.answers import tally_of
 from pruning_core.sensitivity.cells import Sweep
@@ -70,7 +70,10 @@ def sweep(
                 raise
             gone = str(error)  # what was measured until then stands
         record.flush()
-        notices = (*_notices(recipe.data), *filter(None, (worker.notice, record.notice, gone)))
+        notices = (
+            *_notices(recipe.data, model.graph.output_shape),
+            *filter(None, (worker.notice, record.notice, gone)),
+        )
         return _swept(recipe, scope, driver, perf_counter() - started, notices)
 
 
@@ -107,9 +110,15 @@ def _swept(recipe: Recipe, scope: Scope, driver: Driver, seconds: float, notices
     )
 
 
-def _notices(data: EvalData) -> tuple[str, ...]:
+def _notices(data: EvalData, output_shape: tuple[int, ...]) -> tuple[str, ...]:
     found = []
-    classes = [] if data.targets is None else np.unique(data.targets[data.targets != NO_TARGET]).tolist()
+    if data.is_regression or not are_scores(output_shape):
+        found.append(
+            "the outputs are numbers, not class scores: agreement is 1 minus the relative error against the dense "
+            "outputs, at most 1 for each example, and KL is half the square of that error"
+        )
+    targets = data.targets if data.has_classes else None
+    classes = [] if targets is None else np.unique(targets[targets != NO_TARGET]).tolist()
     if len(data) > 1 and len(classes) == 1:
         found.append(
             f"all {len(data):,} examples are of class {classes[0]}; nothing is known of what other classes lose"

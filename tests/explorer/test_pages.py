@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import socket
 import time
 import zlib
@@ -77,9 +78,8 @@ def component(app: AppTest, name: str) -> dict[str, Any]:
 
 def words_of(app: AppTest) -> str:
     kinds = (app.markdown, app.caption, app.subheader, app.warning, app.button)
-    return "\n".join(
-        str(getattr(each, "value", "")) + str(getattr(each, "label", "")) for kind in kinds for each in kind
-    )
+    texts = (str(getattr(each, "value", "")) + str(getattr(each, "label", "")) for kind in kinds for each in kind)
+    return re.sub(r"\\([^\w\s])", r"\1", "\n".join(texts))  # as it is read: without the escapes of Markdown
 
 
 STATES = {

@@ -7,7 +7,7 @@ import streamlit as st
 
 import pruning_core as pc
 from explorer import export_work, jobs, state
-from explorer.figures import words
+from explorer.figures import escaping, words
 from explorer.present import exports as present
 from pruning_core.exporters import EXPORTERS
 from pruning_core.exporters.snippet import snippet
@@ -30,7 +30,7 @@ def files() -> None:
     elif job.state == "done":
         _downloads(job.result)
     else:
-        st.warning(job.error or "Stopped. Nothing was written.")
+        st.warning(escaping.markdown(job.error) or "Stopped. Nothing was written.")
         st.button("Make the files", type="primary", key="make_files", on_click=_make)
 
 

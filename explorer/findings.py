@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from explorer import actions, jobs, resources, state
-from explorer.figures import words
+from explorer.figures import escaping, words
 from explorer.figures.interactions import describe, interaction_map
 from explorer.jobs import Job
 from explorer.present import findings as present
@@ -31,7 +31,7 @@ def norms_notice(bench: Any) -> None:
         st.fragment(_wait, run_every=1.0)(job.id)
     elif job.result:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.warning(job.result)
+            st.warning(escaping.markdown(job.result))
             st.button(
                 "Re-estimate them", key="re_estimate", on_click=actions.open_sample,
                 args=(spec_of(app.model or "", app.data),),
@@ -60,7 +60,7 @@ def _sum(app: state.ExplorerState, pruned: list[str]) -> None:
     _button(job, "Measure alone and together", "together", tasks.together, plan, None)
     if job and job.result:
         found = job.result
-        st.markdown(words.typeset(found.sentence))
+        st.markdown(escaping.markdown(words.typeset(found.sentence)))
         st.table(present.sum_table(found), border="horizontal")
 
 
@@ -125,7 +125,7 @@ def _button(job: Job | None, label: str, kind: str, function: Callable[..., Any]
             st.button("Cancel", key=f"cancel_{kind}", on_click=job.cancel)
         return
     if job and job.error:
-        st.warning(job.error)
+        st.warning(escaping.markdown(job.error))
     if not (job and job.result):
         st.button(label, key=f"start_{kind}", on_click=_ask, args=(kind, label, function, *arguments))
 

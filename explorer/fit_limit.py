@@ -4,6 +4,7 @@ import streamlit as st
 
 import pruning_core as pc
 from explorer import fit_actions
+from explorer.figures import escaping
 from explorer.fit_shared import NO_DATA, fit_button, layer_table, outcome, samples, terms
 from explorer.fit_work import Asked, Fitted, problem
 from explorer.jobs import Job
@@ -29,7 +30,7 @@ def tab(bench: pc.Workbench, app: ExplorerState) -> None:
         n_samples = samples(bench, app)
     asked = Asked("limit", terms(bench, app, n_samples), limit, least)
     if why := _why_not(app, asked, metric, least):
-        st.warning(why)
+        st.warning(escaping.markdown(why))
         return
     fit_button(bench, app, asked, "Fit")
     outcome(app, "limit", lambda job: _found(bench, app, job))

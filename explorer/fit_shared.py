@@ -8,7 +8,7 @@ import streamlit as st
 
 import pruning_core as pc
 from explorer import fit_actions, fit_work, jobs
-from explorer.figures import words
+from explorer.figures import escaping, words
 from explorer.fit_work import Asked, Terms
 from explorer.present import fit as present
 from explorer.present import fit_found as found
@@ -95,7 +95,7 @@ def outcome(app: ExplorerState, kind: str, draw: Callable[[jobs.Job], None]) -> 
     elif not found.is_current(job, app):
         st.caption("The last fit was for other ways of pruning or other locks, so it is not shown.")
     elif job.state == "failed":
-        st.warning(f"{found.goal_words(job)}: {job.error}")
+        st.warning(f"{found.goal_words(job)}: {escaping.markdown(job.error)}")
     elif job.state == "stopped":
         st.caption("Stopped. The cells that were measured are kept.")
     else:

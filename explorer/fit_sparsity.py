@@ -4,7 +4,7 @@ import streamlit as st
 
 import pruning_core as pc
 from explorer import fit_actions
-from explorer.figures import allocations, words
+from explorer.figures import allocations, escaping, words
 from explorer.fit_limit import value_of
 from explorer.fit_shared import NO_DATA, fit_button, outcome, samples, terms
 from explorer.fit_work import Asked
@@ -68,7 +68,7 @@ def _found(app: ExplorerState, job: Job) -> None:
             right.caption(f"{words.plural(n, 'prediction')} beyond −100 pt not drawn: single drops add up to too much.")
     for row in rows:
         if row["refusal"] is not None:
-            st.caption(f"**{row['label']}** cannot: {row['refusal']}.")
+            st.caption(f"**{row['label']}** cannot: {escaping.markdown(row['refusal'])}.")
 
 
 def _row(row: present.Row) -> None:
@@ -77,5 +77,6 @@ def _row(row: present.Row) -> None:
     for cell, figure in zip(cells[1:], ("sparsity", "predicted", "measured"), strict=False):
         cell.markdown(f":small[{row[figure]}]")
     cells[4].button(
-        "Use", key=f"fit_use_{row['name']}", on_click=fit_actions.use, args=(row["plan"],), help=row["layers"]
-    )
+        "Use", key=f"fit_use_{row['name']}", on_click=fit_actions.use, args=(row["plan"],),
+        help=escaping.markdown(row["layers"]),
+    )  # fmt: skip

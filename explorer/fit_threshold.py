@@ -5,7 +5,7 @@ import streamlit as st
 import pruning_core as pc
 from explorer import fit_actions
 from explorer.controls import setting
-from explorer.figures import words
+from explorer.figures import escaping, words
 from explorer.fit_shared import layer_table
 from explorer.present import thresholds as present
 from explorer.present.fit_found import overall
@@ -33,7 +33,7 @@ def tab(bench: pc.Workbench, app: ExplorerState) -> None:
         plan = present.selected(bench, app.plan, name, value)
         share = overall(bench, plan)
     except pc.PruningError as error:
-        st.warning(str(error))
+        st.warning(escaping.markdown(str(error)))
         return
     st.markdown(
         f"**{words.percent(share)}** of all prunable weights would go, now {words.percent(overall(bench, app.plan))}."

@@ -8,6 +8,7 @@ import pruning_core as pc
 from explorer import graphs, layer_actions, state
 from explorer.components import declare
 from explorer.controls import layer_settings
+from explorer.figures import escaping
 from explorer.present import panel as present
 
 
@@ -25,7 +26,7 @@ def panel() -> None:
     )
     with st.container(key="pane", gap="small"):
         for sentence in present.stay(bench, app):
-            st.caption(sentence)
+            st.caption(escaping.markdown(sentence))
         _TABS[app.tab](bench, app)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from explorer import state
+from explorer.figures import escaping
 from explorer.present.options import HEADS, MULTIPLES
 from pruning_core import PruningError
 
@@ -24,7 +25,7 @@ def _dialog() -> None:
     app = state.current()
     plan, push = app.plan, app.push  # a refused choice goes back to what the plan says
     if app.notice:
-        st.warning(app.notice)
+        st.warning(escaping.markdown(app.notice))
     multiple = f"plan_multiple:{push}"
     st.selectbox(
         "Widths in multiples of",

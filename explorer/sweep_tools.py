@@ -6,7 +6,7 @@ import streamlit as st
 
 from explorer import jobs, state, work
 from explorer import sweep_choices as choices
-from explorer.figures import words
+from explorer.figures import escaping, words
 from explorer.present.options import request_for
 from pruning_core import Request
 from pruning_core.plan import LayerPlan
@@ -38,7 +38,7 @@ def _last_words() -> str:
     if job is None:
         return "No sweep runs. A sweep prunes each layer alone, at each level, and measures."
     if job.state == "failed":
-        return job.error
+        return escaping.markdown(job.error)
     total = job.progress.cells_total if job.progress else 0
     done = job.progress.cells_done if job.progress else 0
     if job.state == "stopped":
@@ -60,9 +60,8 @@ def _progress(job_id: str) -> None:
     if job.standing:
         st.progress(min(1.0, progress.share), text=f"Stands while other work runs · {done}")
         return
-    st.progress(
-        min(1.0, progress.share), text=f"Measuring `{cell.layer}` at {words.percent(cell.sparsity, 0)} · {done}"
-    )
+    where = f"{escaping.code(cell.layer)} at {words.percent(cell.sparsity, 0)}"
+    st.progress(min(1.0, progress.share), text=f"Measuring {where} · {done}")
 
 
 def toolbar() -> None:

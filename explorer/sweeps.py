@@ -7,7 +7,7 @@ import streamlit as st
 import pruning_core as pc
 from explorer import findings, state, work
 from explorer.components import declare
-from explorer.figures import curves, words
+from explorer.figures import curves, escaping, words
 from explorer.figures.heatmap import heatmap
 from explorer.present import sweeps as present
 from explorer.sweep_choices import known as known_cells
@@ -53,7 +53,7 @@ def _results() -> None:
         )
         declare("sweep")(key="sweep", data=data | {"scale": DAMAGE}, on_set_change=_set, on_curves_change=_curves)
         for text in known.notices:
-            st.caption(words.typeset(text))
+            st.caption(escaping.markdown(words.typeset(text)))
     with right, st.container(key="side", gap="small"):
         _selected(app, known, reading, limits)
         _advice(app, known, reading)
@@ -121,7 +121,7 @@ def _advice(app: state.ExplorerState, known: Sweep, reading: Reading) -> None:
     """Say how many more samples would tell the first two chosen layers apart."""
     text = present.advice(known, _compared(app, known)[:2]) if reading.unit == "pt" else ""
     if text:
-        st.caption(text)
+        st.caption(escaping.markdown(text))
 
 
 def _limits(bench: Any, known: Sweep, request: Request, limits: dict[str, float]) -> None:
@@ -138,7 +138,7 @@ def _limits(bench: Any, known: Sweep, request: Request, limits: dict[str, float]
                 "Save sweep", text, "sweep.json", "application/json", key="save_sweep", on_click="ignore"
             )
     if app.notice:
-        st.warning(app.notice)
+        st.warning(escaping.markdown(app.notice))
     if app.view.get("limits_plan") == app.plan.to_json() and bench.started:
         estimate = bench.estimate()
         half = 50 * (estimate.drop_interval[1] - estimate.drop_interval[0])

@@ -9,8 +9,8 @@ import unicodedata
 LONGEST = 128  # characters of a name that are shown
 FILE_NAME = 64
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # control, direction, half of a pair, private, unknown, line ends
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
-_LINK = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)
+_MARKUP = re.compile(r"([\\`*_\[\]<>{}$|~#&!])")
+_LINK = re.compile(r"(?<=:)(?=\S)|(?<=www)(?=\.)|(?<=@)|^(?=[-+=]|\d+[.)])", re.IGNORECASE)  # and lists
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -24,7 +24,7 @@ def plain(name: str, longest: int = LONGEST) -> str:
 
 def markdown(text: str, longest: int = 2000) -> str:
     """Return text that Streamlit's Markdown shows letter by letter: no images, links, colours, icons or formulas."""
-    return _PUNCTUATION.sub(r"\\\1", _LINK.sub("\N{WORD JOINER}", plain(text, longest)))
+    return _MARKUP.sub(r"\\\1", _LINK.sub("\N{WORD JOINER}", plain(text, longest).strip()))
 
 
 def code(name: str) -> str:

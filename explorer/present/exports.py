@@ -3,7 +3,7 @@
 from typing import Any
 
 import pruning_core as pc
-from explorer.figures import words
+from explorer.figures import escaping, words
 from explorer.state import ExplorerState
 from pruning_core.criteria import CRITERIA
 from pruning_core.granularities import GRANULARITIES
@@ -19,7 +19,7 @@ def plan_rows(bench: pc.Workbench, state: ExplorerState) -> list[dict[str, Any]]
         settings = {name: value for name, value in wish.settings.items() if name in granularity.settings}
         rows.append(
             {
-                "Layer": layer.name,
+                "Layer": escaping.cell(layer.name),
                 "Sparsity": words.percent(1 - kept[layer.name] / layer.n_weights),
                 "Kept": words.count(kept[layer.name]),
                 "Weights": words.count(layer.n_weights),

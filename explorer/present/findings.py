@@ -1,6 +1,6 @@
 """Data of the findings below the heatmap."""
 
-from explorer.figures import words
+from explorer.figures import escaping, words
 from explorer.figures.interactions import PairGrid
 from pruning_core.coupled import row_of
 from pruning_core.plan import Plan
@@ -24,7 +24,7 @@ def pruned_rows(plan: Plan, ranking: Ranking) -> list[str]:
 
 def sum_table(found: Additivity) -> list[dict[str, str]]:
     """Return the single changes, their sum and the measured one."""
-    rows = [{"": name, "Change, pt": _points(effect)} for name, effect in found.singles.items()]
+    rows = [{"": escaping.markdown(name), "Change, pt": _points(effect)} for name, effect in found.singles.items()]
     rows.append({"": "**Sum of the single changes**", "Change, pt": f"**{_points(found.predicted)}**"})
     return [*rows, {"": "**Together, measured**", "Change, pt": f"**{_points(found.measured)}**"}]
 
@@ -46,7 +46,8 @@ def rank_table(scores: dict[str, dict[str, float]]) -> list[dict[str, str]]:
     first = next(iter(telling.values()), {})
     order = sorted(first, key=lambda layer: -first[layer])
     return [
-        {"Layer": layer} | {HINTS[name].label: f"{by_layer[layer]:.2g}" for name, by_layer in telling.items()}
+        {"Layer": escaping.markdown(layer)}
+        | {HINTS[name].label: f"{by_layer[layer]:.2g}" for name, by_layer in telling.items()}
         for layer in order
     ]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pruning_core as pc
 from explorer import fit_work
-from explorer.figures import allocations, words
+from explorer.figures import allocations, escaping, words
 from explorer.fit_work import Fitted
 from explorer.jobs import Job
 from explorer.present.fit import amount, basis, limit_label
@@ -121,7 +121,9 @@ def layer_rows(bench: pc.Workbench, before: Plan, after: Plan, why: Mapping[str,
         now, then = before.layer(layer.name), after.layer(layer.name)
         note = "locked" if then.locked else "" if then.sparsity else (why or {}).get(layer.name, "")
         note = note.removeprefix(f"{layer.name}: ")
-        rows.append({"Layer": layer.name, "Now": 100 * now.sparsity, "Then": 100 * then.sparsity, "Note": note})
+        rows.append(
+            {"Layer": escaping.cell(layer.name), "Now": 100 * now.sparsity, "Then": 100 * then.sparsity, "Note": note}
+        )
     return rows
 
 

@@ -4,7 +4,7 @@ from json import dumps
 from typing import Any
 
 import pruning_core as pc
-from explorer.figures import words
+from explorer.figures import escaping, words
 from explorer.figures.curves import Line
 from explorer.figures.heatmap import HeatmapRow, Scale
 from pruning_core.allocation.curves import Curve
@@ -99,7 +99,7 @@ def table(
     rows = []
     for name in names:
         cells = {cell.sparsity: cell for cell in known.of_layer(name)}
-        row = {"Layer": name, f"Within {tolerance:.1f} pt": words.percent(limits.get(name, 0.0), 0)}
+        row = {"Layer": escaping.markdown(name), f"Within {tolerance:.1f} pt": words.percent(limits.get(name, 0.0), 0)}
         for level in chosen:
             row[f"At {words.percent(level, 0)}"] = _with_half(cells[level], reading) if level in cells else "–"
         rows.append(row)

@@ -22,7 +22,7 @@ def test_no_name_is_obeyed(name: str) -> None:
     assert len(shown) <= escaping.LONGEST
     assert shown.isprintable()
     marked = escaping.markdown(name)
-    assert not re.search(r"(?<!\\)[\[\]!`*_<>:$|~#{}&]", marked)
+    assert not re.search(r"(?<!\\)[\[\]!`*_<>$|~#{}&]|:(?=[^\s\u2060])", marked)
     assert not re.search(r"(https?:|www\.|@)\w", re.sub(r"\\(.)", r"\1", marked))
     code = escaping.code(name)
     assert (code[0], code[-1], code[1:-1].count("`")) == ("`", "`", 0)
@@ -39,6 +39,8 @@ def test_plain_names_are_shown_as_they_are() -> None:
     for name in ("layers.2.conv1", "fc", "block/attn.qkv", "größe"):
         assert escaping.plain(name) == escaping.plotly(name) == escaping.cell(name) == name
         assert re.sub(r"\\(.)", r"\1", escaping.markdown(name)) == name
+    assert escaping.markdown("1. list") == "\N{WORD JOINER}1. list"
+    assert escaping.markdown("fc1: 0.5 of 3") == "fc1: 0.5 of 3"
     assert escaping.cell("=SUM(A1)") == "'=SUM(A1)"
     assert escaping.plain("a\u202eb\x00") == "aU+202EbU+0000"
     assert escaping.plain("x" * 500) == "x" * 127 + "…"

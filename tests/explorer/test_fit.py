@@ -432,7 +432,7 @@ def test_a_limit_that_has_no_meaning_is_refused_before_anything_runs() -> None:
     app = opened("Limit", fc1={"locked": True})
     assert "Locked and so left alone: fc1." in words_of(app)
     app.selectbox(key="fit_metric").set_value("latency").run()
-    assert "latency does not fall with fine_grained" in words_of(app)
+    assert "latency does not fall with fine\\_grained" in words_of(app)
     assert not [b for b in app.button if b.key == "fit_start_limit"]
 
 

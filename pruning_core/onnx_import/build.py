@@ -14,11 +14,12 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from pruning_core.errors import PruningError
 from pruning_core.onnx_import.batch import Batch
+from pruning_core.onnx_import.gates import as_layer, is_plain
 from pruning_core.onnx_import.linear import Prepared, prepared, with_bias
 from pruning_core.onnx_import.module import Argument, OnnxModel, Slot, Step, Stored, compute
 from pruning_core.onnx_import.operators.creation import MOST_ELEMENTS
 from pruning_core.onnx_import.table import ON_NUMBERS, OPERATORS, Node, key
-from pruning_core.onnx_import.types import attributes_of, tensor_of
+from pruning_core.onnx_import.types import NARROW, attributes_of, tensor_of
 from pruning_core.onnx_import.values import MOST_NUMBERS, Known, Unsupported, Value, first_line, known_of, tensor
 from pruning_core.onnx_import.weights import Constants
 from pruning_core.refusals import refused
@@ -64,6 +65,8 @@ class Builder:
     def _constant(self, initializer: onnx.TensorProto) -> None:
         try:
             self.constants.add(initializer.name, tensor_of(initializer))
+            if initializer.data_type in NARROW:
+                self.constants.narrow.add(initializer.name)
         except (Unsupported, ValueError, TypeError) as error:
             raise refused("E232", f"the initializer '{initializer.name}' cannot be read: {error}") from None
 
@@ -99,11 +102,16 @@ class Builder:
             attributes_of(proto),
         )
         inputs = tuple(self.aliases.get(entry, entry) for entry in proto.input)
+        if self.constants.narrow.intersection(inputs) and name != "DequantizeLinear":
+            raise Unsupported("numbers of 4 bits, and floating point of 8, are read only where they are dequantised")
         if name == "Constant":
             return self.constants.add(proto.output[0], _constant_value(node))
         if all(entry == "" or entry in self.constants for entry in inputs):
             return self._fold(node, inputs, proto.output)
         outputs = tuple(proto.output)
+        if is_plain(node, inputs, self.constants):
+            node, names, weights = as_layer(node, inputs, self.constants)
+            return self._step(node, (*self._arguments(node, names, None)[1], *weights), outputs)
         form = prepared(node, inputs, self.constants)
         if form is not None:
             form, outputs = self._with_addition(form, outputs)

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 import onnx
 from onnx import inliner
 
-from pruning_core.onnx_import.table import MICROSOFT, ML
+from pruning_core.onnx_import.table import MICROSOFT, ML, OPERATORS, key
 from pruning_core.refusals import refused
 
-LEAST_OPSET = 7
+LEAST_OPSET = 6
 MOST_NODES = 1_000_000  # with functions written out
 DOMAINS = ("", ML, MICROSOFT)
 
@@ -19,11 +19,38 @@ def ordered(proto: onnx.ModelProto) -> onnx.ModelProto:
     if len(proto.functions):
         check_size(proto)
         proto = inliner.inline_local_functions(proto)
+    proto = written_out(proto)
     opset = opsets_of(proto).get("", 0)
     if not LEAST_OPSET <= opset <= onnx.defs.onnx_opset_version():
         newest = onnx.defs.onnx_opset_version()
         raise refused("E229", f"the model uses ONNX opset {opset}; opsets {LEAST_OPSET} to {newest} are read")
     return with_plain_outputs(proto)
+
+
+def written_out(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with operators that we lack written out, where ONNX itself defines them by others."""
+    for _ in range(3):  # definitions use definitions
+        lacking = {
+            (node.domain, node.op_type)
+            for node in proto.graph.node
+            if key(node.domain, node.op_type) not in OPERATORS and _is_defined(proto, node)
+        }
+        if not lacking:
+            break
+        try:
+            proto = inliner.inline_selected_functions(proto, sorted(lacking), inline_schema_functions=True)
+        except RuntimeError:  # types that the definition needs are not known: the operator is named when it is built
+            break
+    return proto
+
+
+def _is_defined(proto: onnx.ModelProto, node: onnx.NodeProto) -> bool:
+    try:
+        version = opsets_of(proto).get("" if node.domain == "ai.onnx" else node.domain, 1)
+        schema = onnx.defs.get_schema(node.op_type, version, node.domain)
+    except onnx.defs.SchemaError:
+        return False
+    return bool(schema.has_function or schema.has_context_dependent_function)  # type: ignore[attr-defined]
 
 
 def opsets_of(proto: onnx.ModelProto) -> dict[str, int]:

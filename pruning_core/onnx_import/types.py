@@ -8,7 +8,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 from torch import Tensor
 
-from pruning_core.onnx_import.values import Unsupported
+from pruning_core.onnx_import.values import Unsupported, known_of
 
 DTYPES: dict[int, torch.dtype] = {
     TensorProto.FLOAT: torch.float32,
@@ -27,6 +27,14 @@ DTYPES: dict[int, torch.dtype] = {
     TensorProto.COMPLEX128: torch.complex128,
     TensorProto.BFLOAT16: torch.bfloat16,
 }
+NARROW: dict[int, Any] = {  # types of stored weights alone: the next wider one holds them
+    TensorProto.INT4: np.int8,
+    TensorProto.UINT4: np.uint8,
+    TensorProto.FLOAT8E4M3FN: np.float32,
+    TensorProto.FLOAT8E4M3FNUZ: np.float32,
+    TensorProto.FLOAT8E5M2: np.float32,
+    TensorProto.FLOAT8E5M2FNUZ: np.float32,
+}
 
 
 def dtype_of(number: int) -> torch.dtype:
@@ -39,8 +47,10 @@ def dtype_of(number: int) -> torch.dtype:
 
 def tensor_of(proto: TensorProto) -> Tensor:
     """Return a stored tensor; data outside the file is refused where the file is read, not here."""
-    dtype = dtype_of(proto.data_type)
     array = numpy_helper.to_array(proto)
+    if proto.data_type in NARROW:
+        return torch.from_numpy(array.astype(NARROW[proto.data_type]))
+    dtype = dtype_of(proto.data_type)
     if dtype == torch.bfloat16:
         return torch.from_numpy(np.array(array, dtype=np.float32)).to(dtype)
     return torch.from_numpy(np.array(array))  # a copy: what protobuf holds is not to be written to
@@ -48,7 +58,10 @@ def tensor_of(proto: TensorProto) -> Tensor:
 
 def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     """Return the attributes of a node as numbers, text, lists, tensors and graphs."""
-    return {attribute.name: _plain(onnx.helper.get_attribute_value(attribute)) for attribute in node.attribute}
+    found = {attribute.name: _plain(onnx.helper.get_attribute_value(attribute)) for attribute in node.attribute}
+    if node.op_type == "Constant":
+        return found
+    return {name: known_of(value) if isinstance(value, Tensor) else value for name, value in found.items()}
 
 
 def _plain(value: Any) -> Any:

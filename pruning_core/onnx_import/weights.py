@@ -19,8 +19,9 @@ class Constants:
     module: OnnxModel
     tensors: dict[str, Tensor] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
+    narrow: set[str] = field(default_factory=set)  # of a type that torch computes with in a wider one
     _stored: dict[Key, str] = field(default_factory=dict)
-    _owners: dict[str, str] = field(default_factory=dict)  # dotted name of a layer -> the node that owns it
+    _kept: list[Tensor] = field(default_factory=list)  # while these live no other tensor has their address
 
     def __contains__(self, name: str) -> bool:
         return name in self.tensors
@@ -49,6 +50,7 @@ class Constants:
         is_parameter = tensor.is_floating_point() and leaf not in STATISTICS
         self.module.store(path, _own(tensor), is_parameter)
         self._stored.setdefault(key, path)
+        self._kept.append(tensor)
         return Stored(path)
 
     def store(self, name: str) -> Stored:

@@ -79,8 +79,8 @@ def _cut(
     for i in range(n):
         full = strides[i] * (sizes[i] - 1) + extra[i] + (kernel[i] - 1) * dilations[i] + 1
         total = full - wanted[i]
-        less = total // 2
-        first = total - less if mode == "SAME_LOWER" else less
+        half = int(total / 2)
+        first = half if mode == "SAME_UPPER" else total - half
         before.append(first)
         after.append(total - first)
     return before, after

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from pruning_core.onnx_import.table import Node, operator
 from pruning_core.onnx_import.types import dtype_of
-from pruning_core.onnx_import.values import Unsupported, Value, number, numbers, product
+from pruning_core.onnx_import.values import Unsupported, Value, known, number, numbers, product
 
 MOST_ELEMENTS = 2**27  # of a tensor that a constant makes: half a GB
 
@@ -20,9 +20,9 @@ def check_size(sizes: list[int]) -> None:
 @operator("ConstantOfShape", known=(0,))
 def constant_of_shape(node: Node, shape: Value) -> Tensor:
     """One number everywhere."""
-    sizes, value = numbers(shape, "its shape"), node.get("value", torch.zeros(1))
+    sizes, value = numbers(shape, "its shape"), node.get("value", known([0.0], torch.float32))
     check_size(sizes)
-    return torch.full(sizes, value.item(), dtype=value.dtype)
+    return torch.full(sizes, number(value), dtype=value.dtype)
 
 
 @operator("Range", known=(0, 1, 2))

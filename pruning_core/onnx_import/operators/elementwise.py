@@ -173,6 +173,12 @@ def cast(node: Node, x: Value) -> Tensor:
     return tensor(x).to(dtype_of(node["to"]))
 
 
+@operator("BitCast")
+def bit_cast(node: Node, x: Tensor) -> Tensor:
+    """The same bits as another type of number."""
+    return x.view(dtype_of(node["to"]))
+
+
 @operator("CastLike")
 def cast_like(node: Node, x: Tensor, like: Tensor) -> Tensor:
     """To the type of another value."""

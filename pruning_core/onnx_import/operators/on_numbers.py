@@ -11,7 +11,7 @@ import torch
 from pruning_core.onnx_import.operators.shapes import broadcast
 from pruning_core.onnx_import.table import Node, on_numbers
 from pruning_core.onnx_import.types import dtype_of
-from pruning_core.onnx_import.values import MOST_NUMBERS, Known, Unsupported, each, numbers, product
+from pruning_core.onnx_import.values import MOST_NUMBERS, Known, each, known, number, numbers, product
 
 ARITHMETIC: dict[str, Callable[..., Any]] = {
     "Add": python.add,
@@ -110,11 +110,11 @@ def same(node: Node, x: Known) -> Known:
 
 
 @on_numbers(*REDUCTIONS)
-def reduction(node: Node, x: Known, axes: Known | None = None) -> Known:
+def reduction(node: Node, x: Known, axes: Known | None = None) -> Any:
     """Over all of a list."""
     along = numbers(axes) if axes is not None else node.get("axes")
-    if x.array.ndim > 1 and along is not None:
-        raise Unsupported("a table of sizes is not supported")
+    if (x.array.ndim > 1 and along is not None) or not x.array.size:
+        return NotImplemented
     if x.array.ndim == 0 or (not along and node.get("noop_with_empty_axes")):
         return x
     result = np.array(REDUCTIONS[node.operator](list(x.array.flat)), dtype=object)
@@ -201,8 +201,8 @@ def created(node: Node, *values: Known) -> Any:
         return NotImplemented
     if node.operator == "Expand":
         return Known(np.broadcast_to(first.array, broadcast(first.array.shape, wanted)), first.dtype)
-    value = node.get("value", torch.zeros(1))
-    return Known(np.full(wanted, value.item(), dtype=object), value.dtype)
+    value = node.get("value", known([0.0], torch.float32))
+    return Known(np.full(wanted, number(value), dtype=object), value.dtype)
 
 
 def _few(sizes: list[int]) -> bool:

@@ -163,5 +163,6 @@ def space_to_depth(node: Node, x: Tensor) -> Tensor:
     """Pixels become channels, those of one position together."""
     block = node["blocksize"]
     n, channels, height, width = x.shape
-    x = x.reshape(n, channels, height // block, block, width // block, block).permute(0, 3, 5, 1, 2, 4)
+    x = x.reshape(n, channels, height // block, block, width // block, block)
+    x = x.permute(0, 1, 3, 5, 2, 4) if node.get("mode", "DCR") == "CRD" else x.permute(0, 3, 5, 1, 2, 4)
     return x.reshape(n, channels * block * block, height // block, width // block)

@@ -15,6 +15,7 @@ from pruning_core.data import Dataset, EvalData, Preprocessing
 from pruning_core.errors import PruningError
 from pruning_core.exporters import export
 from pruning_core.loaders import load_data, load_model
+from pruning_core.loaders.suggest import suggest_preprocessing
 from pruning_core.measure import Report, measure
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan, Plan
@@ -52,6 +53,7 @@ __all__ = [
     "sensitivity",
     "slim",
     "spread",
+    "suggest_preprocessing",
     "sweep",
     "uniform_plan",
 ]

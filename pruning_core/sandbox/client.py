@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from pruning_core.guard.limits import LIMITS, Limits
-from pruning_core.refusals import refused
 
 START_SECONDS = 180  # for torch and the others to be imported on a busy machine
 GRACE_SECONDS = 15  # beyond the limit, until the waiting process is itself believed dead
@@ -88,6 +87,8 @@ def run(request: dict[str, Any], limits: Limits) -> End:
 def _started(limits: Limits) -> Zygote:
     global _zygote
     if _zygote is None or not _zygote.is_alive:
+        if _zygote is not None:
+            _zygote.end()
         _zygote = Zygote(limits)
     return _zygote
 
@@ -103,12 +104,10 @@ def _forget(zygote: Zygote) -> None:
 def _run(request: dict[str, Any], limits: Limits) -> End | None:
     """Return how it ended; None when the waiting process was gone before it began."""
     text = json.dumps(request | {"limits": asdict(limits)}).encode()
-    if len(text) > 60_000:  # what a pipe holds
-        raise refused("E618", "the name of the file and its options are too long")
     asked, ask = os.pipe()
     answer, theirs = os.pipe()
     ends, their_ends = os.pipe()
-    os.write(ask, text)
+    os.write(ask, text)  # as names are bounded, less than a pipe holds
     os.close(ask)
     try:
         with _lock:

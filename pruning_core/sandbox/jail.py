@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pruning_core.guard.limits import Limits
-from pruning_core.sandbox import landlock
+from pruning_core.sandbox import landlock, seccomp
 
 NEW_USER, NEW_NETWORK, NEW_IPC = 0x10000000, 0x40000000, 0x08000000
 DEATH_SIGNAL = 1
@@ -25,10 +25,11 @@ KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHASHSEED", "LD_LIBRARY_PA
 
 @dataclass(frozen=True)
 class Walls:
-    """Which walls the system could raise; memory, time and processes always have theirs."""
+    """Which walls the system could raise; memory and time always have theirs."""
 
     files: bool  # whether only its own files can be opened
     network: bool  # whether no connection can be made
+    processes: bool  # whether it can start none, and reach into no other
 
 
 def enter(limits: Limits, folder: str, readable: Iterable[str], kept_open: Iterable[int]) -> Walls:
@@ -38,13 +39,14 @@ def enter(limits: Limits, folder: str, readable: Iterable[str], kept_open: Itera
     os.chdir(folder)
     home = os.path.expanduser("~")
     kept = {name: os.environ[name] for name in os.environ if name in KEPT or name.endswith("_NUM_THREADS")}
+    hub = os.path.join(kept.get("HF_HOME", os.path.join(home, ".cache", "huggingface")), "hub")
     os.environ.clear()
     os.environ.update(kept | {"HOME": folder, "TMPDIR": folder, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""})
     is_alone = _leave_network()
-    _limit(limits)
-    hub = os.path.join(kept.get("HF_HOME", os.path.join(home, ".cache", "huggingface")), "hub")
+    processes = seccomp.restrict()
+    _limit(limits, {} if processes else {resource.RLIMIT_NPROC: 0})  # which would leave it no threads either
     files = landlock.restrict([*readable, *_libraries(), *SYSTEM, hub], [folder, "/dev/null"])
-    return Walls(files, is_alone)
+    return Walls(files, is_alone or processes, processes)
 
 
 def _die_with_parent() -> None:
@@ -74,14 +76,13 @@ def _leave_network() -> bool:
     return True
 
 
-def _limit(limits: Limits) -> None:
+def _limit(limits: Limits, others: dict[int, int]) -> None:
     """Set the kernel's limits; memory is what the libraries already take and the allowance."""
-    allowed = {
+    allowed = others | {
         resource.RLIMIT_AS: _address_space() + (limits.memory_mb << 20),
-        resource.RLIMIT_FSIZE: (limits.file_mb << 20) + (16 << 20),
+        resource.RLIMIT_FSIZE: (max(limits.file_mb, limits.unpacked_mb) << 20) + (16 << 20),
         resource.RLIMIT_NOFILE: MOST_OPEN,
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NPROC: 0,
     }
     for kind, value in allowed.items():
         hard = resource.getrlimit(kind)[1]

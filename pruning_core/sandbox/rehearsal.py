@@ -20,6 +20,7 @@ from pruning_core.sandbox.client import End, run
 What = Literal["model", "data", "weights"]
 PASSED = ("PRUNING_EXPLORER_TRUSTED", "PRUNING_EXPLORER_UPLOADS")
 LONGEST_SENTENCE = 1000  # characters
+LONGEST_SPEC = 20_000
 log = logging.getLogger(__name__)
 
 
@@ -30,9 +31,11 @@ def rehearse(spec: str, what: What, model: str | None = None, limits: Limits = L
     dict, its weights are written as safetensors beside it, and only these are named. `what="weights"` does just that,
     before an architecture is named. `walls` tells whether the system could shut the process off from files and network.
     """
+    if len(spec) > LONGEST_SPEC:
+        raise refused("E618", f"the name of the file and its options have {len(spec)} characters")
     name, options = split(spec)
     path = _path(name)
-    kind = check(path, limits) if path.is_file() else ""
+    kind = check(path, limits) if os.path.isfile(path) else ""
     if kind and KINDS[kind].holds != ("data" if what == "data" else "model"):
         code, wanted = ("E301", "data") if what == "data" else ("E201", "a model")
         raise refused(code, f"the file is {KINDS[kind].title}, not {wanted}")
@@ -108,7 +111,7 @@ def _resolved(spec: str) -> str:
 
 
 def _absolute(name: str) -> str:
-    return str(_path(name).resolve()) if is_upload(name) or Path(name).exists() else name
+    return str(_path(name).resolve()) if is_upload(name) or os.path.exists(name) else name
 
 
 def _files(spec: str) -> list[str]:

@@ -128,7 +128,7 @@ def _refusal(error: BaseException, limits: Limits) -> dict[str, str]:
     elif isinstance(error, PruningError):
         found = error
     elif isinstance(error, OSError) and error.errno == errno.EFBIG:
-        found = limits.exceeded("E601", "file_mb", "reading the file writes a file too large")
+        found = limits.exceeded("E606", "unpacked_mb", "reading the file writes a file too large")
     elif isinstance(error, RecursionError):
         found = refused("E611", "the file is nested too deep to be read")
     else:

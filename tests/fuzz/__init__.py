@@ -1,0 +1,1 @@
+"""Long runs against mutated files: of the scanner (`scanner.py`) and of the whole rehearsal (`sandbox.py`)."""

@@ -20,7 +20,7 @@ def pickers() -> None:
             _models(app.model)
         if app.model:
             title = escaping.markdown(_data_title(app.data, app.model), SHOWN) if app.data else ""
-            with st.popover(f"Data **{title}**" if title else "No data"):
+            with st.popover(f"Data **{title}**" if title else "No data", key=preparing.menu_key()):
                 _data(app.model, app.data)
 
 

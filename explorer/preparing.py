@@ -7,8 +7,10 @@ from explorer.figures import escaping
 from pruning_core.loaders.options import join, split
 from pruning_core.loaders.preparing import SETTINGS, PreparingSetting
 from pruning_core.loaders.presets import PRESETS
+from pruning_core.preprocessing import Preprocessing
 
 UNSAID = "As the data or the model say"
+NUMBERS = ("scale", "mean", "std")
 LABELS = {
     "preset": "Scale, mean and deviation of",
     "scale": "Scale",
@@ -18,6 +20,16 @@ LABELS = {
     "channels": "Order of colours",
     "layout": "Layout of pictures",
     "task": "Outputs are",
+}
+CHOICES = {
+    "model": "The model's own",
+    "none": "As stored",
+    "crop": "Shorter side, then the centre",
+    "stretch": "Stretched",
+    "rgb": "As stored",
+    "bgr": "Reversed (BGR)",
+    "regression": "numbers",
+    "next_token": "the token after each",
 }
 
 
@@ -34,15 +46,20 @@ def dialog() -> None:
         _dialog()
 
 
+def menu_key() -> str:
+    """Return the key of the menu that holds the button: another one after each click, so that the menu closes."""
+    return f"data_menu:{state.current().view.get('prepared', 0)}"
+
+
 def _open() -> None:
-    state.view(preparing=True)
+    state.view(preparing=True, prepared=state.current().view.get("prepared", 0) + 1)
 
 
 def _close() -> None:
     state.view(preparing=False)
 
 
-@st.dialog("How the data are prepared", on_dismiss=_close)
+@st.dialog("How the data are prepared", on_dismiss=_close, width="medium")
 def _dialog() -> None:
     app = state.current()
     data = resources.dataset(app.data or "", app.model or "").validation
@@ -51,8 +68,11 @@ def _dialog() -> None:
     st.markdown(f"Each example is stored as {_shape(data.inputs.shape[1:])} and read as")
     st.code(str(data.preprocessing), language=None, wrap_lines=True)
     _, given = split(app.data or "")
-    for setting in SETTINGS.values():
-        _widget(setting, given.get(setting.name, ""), app.push)
+    left, right = st.columns(2)
+    shown = given | present(data.preprocessing)
+    for i, setting in enumerate(SETTINGS.values()):
+        with (left, right)[i % 2]:
+            _widget(setting, shown.get(setting.name, ""), app.push)
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -69,25 +89,40 @@ def _widget(setting: PreparingSetting, text: str, push: int) -> None:
         shown = text if text in choices else ""
         st.selectbox(label, choices, index=choices.index(shown), format_func=lambda c: _named(setting, c), **more)
     else:
-        numbers = setting.default if isinstance(setting.default, tuple) else (setting.default,)
-        st.text_input(label, text, placeholder=", ".join(f"{number:g}" for number in numbers), **more)
+        st.text_input(label, text, placeholder=UNSAID, **more)
 
 
 def _named(setting: PreparingSetting, choice: str) -> str:
     if choice in PRESETS and setting.name == "preset":
         return PRESETS[choice].label
     if not choice:
-        return UNSAID if setting.default in (None, "auto") else str(setting.default)
-    return choice.replace("_", " ")
+        return UNSAID if setting.default in (None, "auto") else CHOICES.get(setting.default, setting.default)
+    return CHOICES.get(choice, choice.replace("_", " "))
+
+
+def present(preprocessing: Preprocessing) -> dict[str, str]:
+    """Return scale, mean and deviation as the options write them."""
+    numbers = {name: getattr(preprocessing, name) for name in NUMBERS}
+    return {
+        name: ",".join(f"{number:.9g}" for number in (value if isinstance(value, tuple) else (value,)))
+        for name, value in numbers.items()
+    }
+
+
+def changes(name: str, text: str, preprocessing: Preprocessing) -> dict[str, str]:
+    """Return the options that follow from one that was set: a number keeps the two others, a preset sets all three."""
+    text = text.replace(" ", "")
+    if name == "preset" or (name in NUMBERS and not text):
+        return {**dict.fromkeys(NUMBERS, ""), "preset": text if name == "preset" else ""}
+    if name in NUMBERS:
+        return present(preprocessing) | {name: text, "preset": ""}
+    return {name: text}
 
 
 def _take(name: str, key: str) -> None:
-    """Read the data with the option as it is now; what was pruned stays."""
-    use({name: str(state.widget(key) or "").replace(" ", "")})
-
-
-def use(changes: dict[str, str]) -> None:
-    """Read the present data with other options."""
+    """Read the present data with the option as it is now; what was pruned stays."""
     app = state.current()
-    name, options = split(app.data or "")
-    state.open_model(app.model, join(name, options | changes))
+    preprocessing = resources.dataset(app.data or "", app.model or "").validation.preprocessing
+    spec, options = split(app.data or "")
+    asked = changes(name, str(state.widget(key) or ""), preprocessing)
+    state.open_model(app.model, join(spec, options | asked))

@@ -1,13 +1,17 @@
 """The dialog of preparing: an option becomes part of the data's name, the plan stays, a refusal changes nothing."""
 
+from typing import Any
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer import permission
+from explorer.preparing import changes
 from explorer.settings import SETTINGS
 from explorer.state import ExplorerState
 from pruning_core.errors import PruningError
 from pruning_core.loaders.options import unprepared
+from pruning_core.preprocessing import Preprocessing
 
 
 def opened(data: str = "mnist") -> AppTest:
@@ -43,21 +47,35 @@ def test_an_option_becomes_part_of_the_name_and_the_plan_stays() -> None:
     assert not app.exception
 
 
-def test_numbers_are_read_as_they_are_written() -> None:
+def field(app: AppTest, label: str) -> Any:
+    return next(each for each in app.text_input if each.label == label)
+
+
+def test_a_number_keeps_the_others_and_an_emptied_one_gives_them_back() -> None:
     app = opened()
-    mean = next(field for field in app.text_input if field.label == "Mean")
-    mean.set_value("0.5").run()
-    assert state_of(app).data == "mnist+mean@0.5"
-    assert "− 0.5" in app.code[0].value
+    assert field(app, "Mean").value == "0.1307"
+    field(app, "Mean").set_value("0.5").run()
+    assert "0.5) ÷ 0.3081" in app.code[0].value
+    assert state_of(app).data == "mnist+scale@0.00392156863+mean@0.5+std@0.3081"
+    field(app, "Deviation").set_value("").run()
+    assert state_of(app).data == "mnist"
+    assert "0.1307) ÷ 0.3081" in app.code[0].value
+
+
+def test_a_preset_takes_the_place_of_numbers() -> None:
+    numbers = Preprocessing(0.5, (1.0, 2.0), (3.0,))
+    assert changes("std", "4, 5", numbers) == {"scale": "0.5", "mean": "1,2", "std": "4,5", "preset": ""}
+    assert changes("preset", "mnist", numbers) == {"scale": "", "mean": "", "std": "", "preset": "mnist"}
+    assert changes("resize", "crop", numbers) == {"resize": "crop"}
 
 
 @pytest.mark.parametrize("text", ["half", "0.1, 0.2, 0.3"])
 def test_what_cannot_be_is_said_and_changes_nothing(text: str) -> None:
     app = opened()
-    next(field for field in app.text_input if field.label == "Mean").set_value(text).run()
+    field(app, "Mean").set_value(text).run()
     assert state_of(app).data == "mnist"
     assert app.warning[0].value
-    assert next(field for field in app.text_input if field.label == "Mean").value == ""
+    assert field(app, "Mean").value == "0.1307"
     assert not app.exception
 
 

@@ -31,9 +31,17 @@ def rehearse(spec: str, what: What, model: str | None = None, limits: Limits = L
     dict, its weights are written as safetensors beside it, and only these are named. `what="weights"` does just that,
     before an architecture is named. `walls` tells whether the system could shut the process off from files and network.
     """
+    return rehearse_unchecked(spec, what, _kind(spec, what, limits), model, limits)
+
+
+def _kind(spec: str, what: What, limits: Limits) -> str:
+    """Return the kind of the file by its bytes; nothing for what is no file. All files that the name means are read."""
     if len(spec) > LONGEST_SPEC:
         raise refused("E618", f"the name of the file and its options have {len(spec)} characters")
     name, options = split(spec)
+    for other in map(_path, options.values()):
+        if os.path.isfile(other):
+            check(other, limits)
     path = _path(name)
     kind = check(path, limits) if os.path.isfile(path) else ""
     if kind and KINDS[kind].holds != ("data" if what == "data" else "model"):
@@ -41,8 +49,14 @@ def rehearse(spec: str, what: What, model: str | None = None, limits: Limits = L
         raise refused(code, f"the file is {KINDS[kind].title}, not {wanted}")
     if what == "weights" and kind != "state_dict":
         raise refused("E201", "the file is no state dict")
+    return kind
+
+
+def rehearse_unchecked(spec: str, what: What, kind: str, model: str | None, limits: Limits) -> dict[str, Any]:
+    """Rehearse a file whose bytes were told to be of this kind; for tests of what the process alone holds."""
+    name, options = split(spec)
+    path, readable = _path(name), [*_files(spec), *(_files(model) if model else [])]
     with tempfile.TemporaryDirectory(prefix="pruning-explorer-file-") as folder:
-        readable = [*_files(spec), *(_files(model) if model else [])]
         request: dict[str, Any] = {
             "spec": _resolved(spec),
             "model": _resolved(model) if model else None,

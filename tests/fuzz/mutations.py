@@ -13,7 +13,7 @@ EDGES = (
     b"\xff" * 9 + b"\x01",
     b"\xff" * 7 + b"\x7f",
 )
-LARGEST = 1 << 16  # bytes of what is made
+LARGEST = 2 << 20  # bytes of what is made
 
 
 def mutated(seeds: Sequence[bytes], number: int) -> bytes:

@@ -1,6 +1,7 @@
 """The files that mutations start from: small ones of every kind, good and hostile."""
 
 import io
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
+import sample_models
+from pruning_core.guard import check_bytes
 from tests.hostile import cases
 from tests.hostile.case import onnx, zipped
 from tests.hostile.pictures import jpeg, png
@@ -19,6 +22,17 @@ def seeds() -> list[bytes]:
     """Return good files of each kind, several times, and the small ones of the hostile files."""
     hostile = [case.make() for case in cases(Path("/nonexistent/marker")) if case.name not in _SLOW]
     return [*(good() * 10), *(content for content in hostile if len(content) <= SMALL)]
+
+
+def by_kind() -> dict[str, list[bytes]]:
+    """Return small good files by kind, with weights of a real model, so that mutations reach what reads them."""
+    found = defaultdict[str, list[bytes]](list)
+    for content in good():
+        found[check_bytes(content)].append(content)
+    state = sample_models.load("lenet_300_100").state_dict()
+    found["safetensors"].append(save({name: value.numpy() for name, value in state.items()}))
+    found["state_dict"].append(_saved(state, True))
+    return found
 
 
 _SLOW = ("25,000 files", "zeros of 80 MB", "many of 60 MB", "300,000 names", "300,000 tensors", "50,001 nodes")

@@ -68,7 +68,7 @@ def load_factory(spec: str) -> Model:
     if not inputs or not all(isinstance(each, Tensor) for each in inputs):
         raise refused("E233", f"'{name}' returns no example inputs, so the shape of an input is not known")
     architecture = _architecture(name, "" if module is found else "[0]")
-    return Model(name, module, inputs, title=name, architecture=architecture, note=f"built by {name}")
+    return Model(spec, module, inputs, title=name, architecture=architecture, note=f"built by {name}")
 
 
 def _architecture(name: str, part: str) -> Architecture:

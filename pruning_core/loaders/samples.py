@@ -20,7 +20,7 @@ def _untrained(spec: str, _: int | None) -> Model:
 @model_loader(
     "sample",
     form="a sample's name",
-    can_load=lambda spec: spec in sample_models.SAMPLES,
+    can_load=lambda spec: split(spec)[0] in sample_models.SAMPLES,
     names=lambda: ((sample.name, sample.title) for sample in sample_models.SAMPLES.values()),
     untrained=_untrained,
 )

@@ -31,6 +31,7 @@ from explorer.options import (
     AcceptKey,
     Architecture,
     ChannelMultiple,
+    ChannelOrder,
     Criterion,
     DataName,
     Granularity,
@@ -40,6 +41,8 @@ from explorer.options import (
     Json,
     Mean,
     ModelName,
+    Preset,
+    Resize,
     Samples,
     Scale,
     Scope,
@@ -89,6 +92,9 @@ def run(
     input_shape: InputShape = None,
     trust_file: TrustFile = None,
     target_column: TargetColumn = None,
+    preset: Preset = None,
+    resize: Resize = None,
+    channel_order: ChannelOrder = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
@@ -102,7 +108,8 @@ def run(
 
     hosting = start.Hosting(host, port, tuple(allowed_host or ()), access_token or "")
     model = model_spec(model, architecture, accept_key, input_shape, trust_file) or None
-    start.run(model, data_spec(data, target_column), hosting, open_browser=not no_browser, workers=workers)
+    data = data_spec(data, target_column, preset, resize, channel_order)
+    start.run(model, data, hosting, open_browser=not no_browser, workers=workers)
 
 
 @app.command()
@@ -149,6 +156,9 @@ def sensitivity(
     std: Std = None,
     scale: Scale = None,
     target_column: TargetColumn = None,
+    preset: Preset = None,
+    resize: Resize = None,
+    channel_order: ChannelOrder = None,
     architecture: Architecture = None,
     accept_key: AcceptKey = None,
     input_shape: InputShape = None,
@@ -160,7 +170,8 @@ def sensitivity(
     from explorer.commands.asked import Inputs, data_spec, model_spec, wish
 
     model = model_spec(model, architecture, accept_key, input_shape, trust_file)
-    inputs = Inputs(model, data_spec(data, target_column), mean, std, scale, samples)
+    data = data_spec(data, target_column, preset, resize, channel_order)
+    inputs = Inputs(model, data, mean, std, scale, samples)
     options = {"channel_multiple": channel_multiple, "through_norms": through_norms, "heads": heads}
     asked = command.Asked(levels, layers, exact, metric, target, fresh, workers, cluster, device, options)
     command.run(inputs, wish(granularity, criterion, setting), asked, out, as_json)
@@ -190,6 +201,9 @@ def prune(
     std: Std = None,
     scale: Scale = None,
     target_column: TargetColumn = None,
+    preset: Preset = None,
+    resize: Resize = None,
+    channel_order: ChannelOrder = None,
     architecture: Architecture = None,
     accept_key: AcceptKey = None,
     input_shape: InputShape = None,
@@ -203,9 +217,8 @@ def prune(
     model = model_spec(model, architecture, accept_key, input_shape, trust_file)
     how = (granularity, criterion, setting, scope, allocation, channel_multiple, through_norms, heads)
     asked = command.Asked(plan, sparsity, budget, *how, select=select)
-    command.run(
-        Inputs(model, data_spec(data, target_column), mean, std, scale, samples), asked, out, force, as_json, latency
-    )
+    data = data_spec(data, target_column, preset, resize, channel_order)
+    command.run(Inputs(model, data, mean, std, scale, samples), asked, out, force, as_json, latency)
 
 
 @app.command()
@@ -218,6 +231,9 @@ def measure(
     std: Std = None,
     scale: Scale = None,
     target_column: TargetColumn = None,
+    preset: Preset = None,
+    resize: Resize = None,
+    channel_order: ChannelOrder = None,
     architecture: Architecture = None,
     accept_key: AcceptKey = None,
     input_shape: InputShape = None,
@@ -229,7 +245,8 @@ def measure(
     from explorer.commands.asked import Inputs, data_spec, model_spec
 
     model = model_spec(model, architecture, accept_key, input_shape, trust_file)
-    command.run(Inputs(model, data_spec(data, target_column), mean, std, scale, samples), latency, as_json)
+    data = data_spec(data, target_column, preset, resize, channel_order)
+    command.run(Inputs(model, data, mean, std, scale, samples), latency, as_json)
 
 
 @app.command("list")

@@ -19,6 +19,11 @@ TRUST_HELP = "A file that may run code when it is opened: .pt2, TorchScript, a w
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
 DataName = Annotated[str | None, typer.Option("--data", metavar="DATA", help=DATA_HELP)]
 TargetColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The column of a table that is to be told.")]
+PRESET_HELP = "Scale, mean and std by name: imagenet, cifar10, mnist, zero_to_one, minus_one_to_one, raw, model ..."
+Preset = Annotated[str | None, typer.Option(metavar="NAME", help=PRESET_HELP)]
+RESIZE_HELP = "Bring pictures to the model's size: crop keeps their proportions and the centre."
+Resize = Annotated[Literal["none", "crop", "stretch"] | None, typer.Option(help=RESIZE_HELP)]
+ChannelOrder = Annotated[Literal["rgb", "bgr"] | None, typer.Option(help="Order of the colours that the model reads.")]
 Architecture = Annotated[str | None, typer.Option(metavar="NAME", help=ARCHITECTURE_HELP)]
 AcceptKey = Annotated[list[str] | None, typer.Option(metavar="KEY", help=ACCEPT_HELP)]
 InputShape = Annotated[str | None, typer.Option(metavar="3x224x224", help=INPUT_HELP)]

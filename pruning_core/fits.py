@@ -93,8 +93,8 @@ def _check_predicted(data: EvalData, output_shape: tuple[int, ...]) -> None:
     found = data.targets.shape[1:] if data.targets is not None else ()
     if prod(found) != prod(output_shape):
         raise DataError(
-            f"data '{data.name}' has targets of shape {found} for each example, numbers to predict; the model gives "
-            f"{output_shape}; give as many numbers, or whole class numbers"
+            f"data '{data.name}' has targets that are floats, {prod(found)} for each example, but the model gives "
+            f"{prod(output_shape)} numbers; give as many to predict, or whole class numbers"
         )
 
 

@@ -7,17 +7,19 @@ from pathlib import Path
 
 from explorer.commands import shown
 from pruning_core.criteria import split_settings
-from pruning_core.data import Dataset, Preprocessing
+from pruning_core.data import Dataset, Preprocessing, check_fits
 from pruning_core.errors import DataError, PruningError, UnknownName
 from pruning_core.loaders import find_data, find_model, load_data, load_model
 from pruning_core.loaders.factory import is_factory
 from pruning_core.loaders.options import NORMS, split, with_options
+from pruning_core.loaders.suggest import suggest_preprocessing
 from pruning_core.loaders.trusted import trust
 from pruning_core.model import Model
 from pruning_core.plan import LayerPlan
 
 N_M = re.compile(r"(\d+):(\d+)")
 NAMES_SHOWN = 40
+TRIED = 64  # examples on which the preparation of data is looked at
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,18 @@ class Inputs:
             return None
         found = load_data(name, self.preprocessing, self.model)
         if find_data(name).name != "sample":
-            shown.note(f"the inputs are prepared as {found.validation.preprocessing}")
+            self._say(found)
         return found
+
+    def _say(self, dataset: Dataset) -> None:
+        """Say what was done to data that are no sample, and what would work far better, where that is found."""
+        if dataset.note:
+            shown.note(dataset.note)
+        if not dataset.validation.tokens:
+            shown.note(f"the inputs are prepared as {dataset.validation.preprocessing}")
+        check_fits(dataset.validation, self.model.graph)
+        for finding in suggest_preprocessing(self.model, dataset, TRIED):
+            shown.note(finding.sentence)
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -88,14 +100,23 @@ def model_spec(
     return spec
 
 
-def data_spec(data: str | None, target_column: str | None) -> str | None:
+def data_spec(
+    data: str | None,
+    target_column: str | None = None,
+    preset: str | None = None,
+    resize: str | None = None,
+    channel_order: str | None = None,
+) -> str | None:
     """Return the text for the data, or None; what was typed here as a function may run."""
+    options = {"y": target_column, "preset": preset, "resize": resize, "channels": channel_order}
     if data is None:
         if target_column is not None:
             raise PruningError("--target-column names a column of a table; name the table with --data")
+        if any(options.values()):
+            raise PruningError("--preset, --resize and --channel-order are of data; name them with --data")
         return None
     _trust_typed(data)
-    return with_options(data, {"y": target_column})
+    return with_options(data, options)
 
 
 def _trust_typed(spec: str) -> None:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from pruning_core.errors import PruningError
-from pruning_core.loaders import find_model, load_data
+from pruning_core.loaders import find_model, load_data, load_model
 
 NEW = "new"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -28,7 +28,7 @@ def run(model: str | None, data: str | None, hosting: Hosting, open_browser: boo
     if model is not None:
         find_model(model)
     if data is not None:
-        load_data(data)
+        load_data(data, model=None if model is None else load_model(model))
     token = checked_token(hosting.access_token)
     check_free(hosting.host, hosting.port)
     from explorer.server import serve

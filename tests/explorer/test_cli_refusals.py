@@ -129,7 +129,12 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(
         ((5, 3, 3), range(5), "data 'odd' has examples of shape (1, 3, 3); the model takes (1, 28, 28)"),
         ((2, 28, 28), (0, 10), "data 'odd': target 10 of example 1 is outside 0 to 9"),
         ((2, 28, 28), (0, 1, 2), "2 inputs but 3 targets"),
-        ((2, 28, 28), (0.5, 1.0), "targets are float64; whole class numbers are needed"),
+        (
+            (2, 28, 28),
+            (0.5, 1.0),
+            "data 'odd' has targets that are floats, 1 for each example, but the model gives 10 numbers; give as many to "
+            "predict, or whole class numbers",
+        ),
     ],
 )
 @pytest.mark.parametrize("words", [("measure",), ("sensitivity", "--levels", "0.5"), ("prune", "--sparsity", "0.5")])

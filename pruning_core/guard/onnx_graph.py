@@ -12,7 +12,7 @@ from pruning_core.refusals import refused
 
 LOOPS = ("Loop", "Scan", "SequenceMap")
 Call = tuple[str, str, str]  # domain, operator, overload
-NODE, INITIALIZER, INPUT, SPARSE = 1, 5, 11, 15  # fields of GraphProto
+NODE, INITIALIZER, VALUES, SPARSE = 1, 5, (11, 12, 13), 15  # fields of GraphProto; inputs, outputs, others
 N_INPUT, N_OUTPUT, N_NAME, N_OP, N_ATTRIBUTE, N_DOMAIN, N_OVERLOAD = 1, 2, 3, 4, 5, 7, 8  # of NodeProto
 A_NAME, A_INT, A_TENSOR, A_GRAPH, A_INTS, A_TENSORS, A_GRAPHS, A_SPARSE = 1, 3, 5, 6, 8, 10, 11, (22, 23)
 F_NAME, F_NODE, F_DOMAIN, F_ATTRIBUTE, F_OVERLOAD = 1, 7, 10, 11, 13  # of FunctionProto
@@ -28,11 +28,13 @@ class Totals:
     numbers: int = 0
 
     def add_name(self, name: bytes) -> bytes:
-        """Count a name and return it."""
+        """Count a name and return it; one that is no text is refused."""
         self.names += 1
         if self.names > self.limits.names:
             raise self.limits.exceeded("E610", "names", "the model has too many names")
         self.limits.check("E618", "name_characters", len(name), "a name in the model has {} bytes")
+        if not name.isascii():
+            _text(name)
         return name
 
     def add_tensor(self, tensor: Tensor) -> Tensor:
@@ -82,8 +84,8 @@ def add_graph(data: memoryview, start: int, stop: int, totals: Totals, depth: in
             tensor = totals.add_tensor(read_tensor(data, value, end, totals.limits))
             _once(initializers, [totals.add_name(tensor.name)], "holds weight")
             scope.shapes[tensor.name] = tensor.small
-        elif number == INPUT:
-            _check_input(data, value, end, totals)
+        elif number in VALUES:
+            _check_value(data, value, end, totals)
         elif number == SPARSE:
             raise refused("E223", "the model holds sparse weights")
     if outer is None:
@@ -154,8 +156,8 @@ def _read_attribute(
         node.value = whole
 
 
-def _check_input(data: memoryview, start: int, stop: int, totals: Totals) -> None:
-    """Refuse an input whose fixed dimensions alone are more numbers than the limit."""
+def _check_value(data: memoryview, start: int, stop: int, totals: Totals) -> None:
+    """Refuse an input, output or value whose fixed dimensions alone are more numbers than the limit."""
     count, name = 1, b""
     for number, kind, value, end in wire.fields(data, start, stop):
         if number == 1 and kind == wire.BYTES:
@@ -163,9 +165,9 @@ def _check_input(data: memoryview, start: int, stop: int, totals: Totals) -> Non
         elif number == 2 and kind == wire.BYTES:
             for size in _dimensions(data, value, end):
                 if not 0 <= size <= 1 << 40:
-                    raise refused("E211", f"input {shown(name)} has an impossible shape")
+                    raise refused("E211", f"the value {shown(name)} has an impossible shape")
                 count *= max(1, size)
-                totals.limits.check("E612", "numbers", count, f"input {shown(name)} has {{}} numbers")
+                totals.limits.check("E612", "numbers", count, f"the value {shown(name)} has {{}} numbers")
 
 
 def _dimensions(data: memoryview, start: int, stop: int) -> list[int]:
@@ -194,4 +196,7 @@ def _once(seen: set[bytes], names: list[bytes], verb: str) -> None:
 
 
 def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise refused("E202", f"the name {shown(raw)} in the model is not UTF-8") from None

@@ -35,6 +35,12 @@ def cases(marker: Path) -> list[Case]:
         "domain like ONNX": ("E224", "evil.onnx", onnx([helper.make_node("Relu", ["x"], ["y"], domain="ai.оnnx")])),
         "operator set of the future": ("E229", "evil.onnx", onnx([relu()], opset=999)),
         "operator set 0": ("E229", "evil.onnx", onnx([relu()], opset=0)),
+        "operator that is no text": ("E202", "evil.onnx", onnx([relu()]).replace(b"Relu", b"\xff\xfelu")),
+        "weight that is no text": (
+            "E202",
+            "evil.onnx",
+            onnx([relu()], [tensor("wxyz", [1], four)]).replace(b"wxyz", b"\xff" * 4),
+        ),
         "no operator set": ("E229", "evil.onnx", _without_opset()),
     }
     return [

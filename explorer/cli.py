@@ -252,7 +252,7 @@ def measure(
 @app.command("list")
 def list_members(
     what: Annotated[Seam, typer.Argument(metavar="SEAM", help="models, data, criteria, granularities, ...")],
-    everything: Annotated[bool, typer.Option("--all", help="Name every torchvision model.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Name every model that torchvision has.")] = False,
     as_json: Json = False,
 ) -> None:
     """List what there is to choose from."""

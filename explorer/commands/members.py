@@ -16,6 +16,7 @@ SEAMS = {  # seam -> where its registry stands
 }
 
 DETAILS = {"criteria": ("requirements",), "selections": ("unit",)}  # seam -> what else its members say
+NOT_TYPED = ("sample", "upload")  # loaders whose names stand in a list of their own, or only in the app
 COLUMNS = {"Name": "name", "Label": "label", "Needs": "requirements", "Number": "unit", "What it is": "doc"}
 
 
@@ -49,25 +50,33 @@ def _words(value: str | tuple[str, ...]) -> str:
 
 def _models(everything: bool) -> Iterable[Row]:
     import sample_models
+    from pruning_core.loaders import MODEL_LOADERS
 
     for sample in sample_models.SAMPLES.values():
         yield {"name": sample.name, "label": sample.title, "doc": sample.description}
-    if not everything:
-        doc = "The classification models of torchvision, such as torchvision:resnet18; --all names them."
-        yield {"name": "torchvision:NAME", "label": "torchvision", "doc": doc}
-        return
-    from pruning_core.loaders.torchvision_zoo import PREFIX, names
-
-    for name in names():
-        yield {"name": PREFIX + name, "label": name, "doc": "A classification model of torchvision."}
+    yield from _forms(MODEL_LOADERS, everything)
 
 
-def _data(_: bool) -> Iterable[Row]:
+def _data(everything: bool) -> Iterable[Row]:
     import sample_models
+    from pruning_core.loaders import DATA_LOADERS
 
     for data in sample_models.DATASETS.values():
         doc = f"{len(data.class_names)} classes; {data.credit}; {data.licence}."
         yield {"name": data.name, "label": data.title, "doc": doc}
+    yield from _forms(DATA_LOADERS, everything)
+
+
+def _forms(loaders: Mapping[str, Any], everything: bool) -> Iterable[Row]:
+    """What a name can look like besides those of samples; `everything` names what a loader knows by name."""
+    for loader in loaders.values():
+        label, doc = loader.name.replace("_", " "), (loader.load.__doc__ or "").split("\n")[0]
+        if loader.name in NOT_TYPED:
+            continue
+        names = list(loader.names()) if everything else []
+        yield from ({"name": name, "label": title, "doc": doc} for name, title in names)
+        if not names:
+            yield {"name": loader.form, "label": label, "doc": doc}
 
 
 READERS: dict[str, Callable[[bool], Iterable[Row]]] = {

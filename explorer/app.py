@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer import arrival_bar, empty, jobs, preparing, state, theme
+from explorer import arrival_bar, empty, jobs, near_chance, preparing, state, theme
 from explorer.context import pickers
 
 st.set_page_config(page_title="Pruning Explorer", page_icon=theme.ICON, layout="wide")
@@ -21,6 +21,7 @@ page = st.navigation(
 state.write_link()  # a change of pages empties the address
 pickers()
 arrival_bar.bar()
+near_chance.bar()
 page.run()
 preparing.dialog()
 jobs.warm()

@@ -4,7 +4,7 @@ import streamlit as st
 
 from explorer import resources, state
 from explorer.figures import escaping
-from pruning_core.loaders.options import join, split
+from pruning_core.loaders.options import split, with_changes
 from pruning_core.loaders.preparing import SETTINGS, PreparingSetting
 from pruning_core.loaders.presets import PRESETS
 from pruning_core.preprocessing import Preprocessing
@@ -123,6 +123,5 @@ def _take(name: str, key: str) -> None:
     """Read the present data with the option as it is now; what was pruned stays."""
     app = state.current()
     preprocessing = resources.dataset(app.data or "", app.model or "").validation.preprocessing
-    spec, options = split(app.data or "")
     asked = changes(name, str(state.widget(key) or ""), preprocessing)
-    state.open_model(app.model, join(spec, options | asked))
+    state.open_model(app.model, with_changes(app.data or "", asked))

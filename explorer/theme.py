@@ -89,8 +89,9 @@ PAGE_CSS = """<style>
 .st-key-empty, .st-key-page { padding: 20px 24px }
 .st-key-fit_table .stHorizontalBlock { min-height: 36px; max-height: 36px; align-items: center }
 .st-key-job_bar { min-height: 47px; padding: 6px 24px; background: color-mix(in srgb, currentColor 5%, transparent) }
-.st-key-arrival { padding: 8px 24px; background: color-mix(in srgb, currentColor 5%, transparent) }
-.st-key-arrival .stMarkdown { max-width: 760px } .st-key-arrival p { overflow-wrap: anywhere }
+.st-key-arrival, .st-key-near_chance { padding: 8px 24px; background: color-mix(in srgb, currentColor 5%, transparent) }
+.st-key-arrival .stMarkdown, .st-key-near_chance .stMarkdown { max-width: 760px }
+.st-key-arrival p { overflow-wrap: anywhere }
 @media (max-width: 1200px) {
   .stHorizontalBlock:has(> .stColumn .st-key-side) { flex-direction: column }
   .stHorizontalBlock:has(> .stColumn .st-key-side) > .stColumn { width: 100%; flex: none; border-left: 0 }

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from explorer.loading import Subject
 from explorer.tasks.task import Task
+from pruning_core.loaders.suggest import PreparingFinding, suggest_preprocessing
 from pruning_core.plan import Plan
 from pruning_core.sensitivity import Request, Sweep
 from pruning_core.sensitivity.additivity import Additivity, additivity
@@ -25,6 +26,13 @@ def norms(task: Task, subject: Subject) -> str | None:
     splits = {name: split.take(NORMS_EXAMPLES) for name, split in reference.dataset.splits.items()}
     finding = check_norm_statistics(reference.model, replace(reference.dataset, splits=splits), task.cancelled)
     return finding.sentence if finding else None
+
+
+def preparing(task: Task, subject: Subject) -> PreparingFinding | None:
+    """Return the way to prepare the inputs with which the model does much better, or None."""
+    reference = task.reference(subject)
+    assert reference.dataset is not None
+    return next(iter(suggest_preprocessing(reference.model, reference.dataset)), None)
 
 
 def together(task: Task, subject: Subject, plan: Plan, samples: int | None) -> Additivity:

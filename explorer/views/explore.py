@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer import actions, empty, fit, plan_options, state
+from explorer import actions, empty, fit, near_chance, plan_options, state
 from explorer.components import declare
 from explorer.panel import panel
 from explorer.present.headline import headline as headline_data
@@ -22,6 +22,7 @@ def headline() -> None:
             on_tick_change=actions.headline_tick,
         )
         actions.follow_up()
+        near_chance.notice(bench.reference.dense_so_far, bench.model.graph.output_shape[-1])
 
 
 @st.fragment(key="mixer")

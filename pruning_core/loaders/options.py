@@ -36,6 +36,12 @@ def join(name: str, options: Mapping[str, str]) -> str:
     return name + "".join(f"+{key}@{options[key]}" for key in MARKS if options.get(key))
 
 
+def with_changes(spec: str, changes: Mapping[str, str]) -> str:
+    """Return `spec` with these options in the place of its own; an empty one leaves the option out."""
+    name, options = split(spec)
+    return join(name, options | dict(changes))
+
+
 def unprepared(spec: str) -> str:
     """Return the text without what it says of preparing; that reads no other file."""
     name, options = split(spec)

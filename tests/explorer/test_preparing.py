@@ -1,11 +1,12 @@
 """The dialog of preparing: an option becomes part of the data's name, the plan stays, a refusal changes nothing."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from explorer import permission
+from explorer import jobs, permission
 from explorer.preparing import changes
 from explorer.settings import SETTINGS
 from explorer.state import ExplorerState
@@ -86,3 +87,53 @@ def test_preparing_is_no_other_file(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PruningError, match="does not offer"):
         permission.check(None, "/class/digits.npz+y@/etc/passwd", "")
     assert unprepared("a.npz+y@b.npy+scale@2") == "a.npz+y@b.npy"
+
+
+def guessing(data: str, correct: int) -> AppTest:
+    """A page whose dense model was right on so many of 100 examples."""
+
+    def page(data: str, correct: int) -> None:
+        import streamlit as st
+
+        from explorer import near_chance, state
+        from pruning_core.sensitivity.tally import Tally
+
+        if "opened" not in st.session_state:
+            st.session_state["opened"] = True
+            state.open_model("lenet_300_100", data)
+        near_chance.bar()
+        near_chance.notice(Tally(n=100, correct=correct, labelled=True), 10)
+
+    return AppTest.from_function(page, kwargs={"data": data, "correct": correct}, default_timeout=120).run()
+
+
+def finished(app: AppTest) -> AppTest:
+    while any("being tried" in each.value for each in app.markdown):
+        app.run()
+    return app
+
+
+def test_a_model_that_guesses_is_told_how_else_to_prepare_and_one_click_does_it(digits: Path) -> None:
+    app = finished(guessing(f"{digits}+scale@0.00001", correct=9))
+    assert "Near chance" in app.markdown[0].value
+    app.button(key="prepare_so").click().run()
+    assert state_of(app).data == f"{digits}+preset@model"
+
+
+def test_what_was_found_can_be_left(digits: Path) -> None:
+    app = finished(guessing(f"{digits}+scale@0.00001", correct=9))
+    app.button(key="leave_so").click().run()
+    assert not app.markdown
+    assert state_of(app).data == f"{digits}+scale@0.00001"
+
+
+@pytest.mark.parametrize(("data", "correct"), [("mnist", 9), ("mnist", 90)])
+def test_where_nothing_else_does_better_nothing_is_said(data: str, correct: int) -> None:
+    app = finished(guessing(data, correct))
+    assert not app.markdown
+    assert not app.button
+
+
+@pytest.fixture(autouse=True)
+def no_job_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_jobs", {})

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pruning_core.guard.shown import shown
 from pruning_core.refusals import refused
 
+Shape = tuple[int, ...]
 SHOWN = 4
 NOT_COUNTED = ".num_batches_tracked"  # of batch norms; older files lack it, and only training reads it
 TRAINING_ONLY = ("AuxLogits.", "aux1.", "aux2.")  # heads of Inception and GoogLeNet
@@ -20,7 +22,7 @@ class Difference:
 
     missing: tuple[str, ...]  # in the file
     unknown: tuple[str, ...]  # to the architecture
-    shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]  # (in the file, in the architecture)
+    shapes: Mapping[str, tuple[Shape, Shape]]  # (in the file, in the architecture)
 
     @property
     def names(self) -> set[str]:
@@ -100,11 +102,9 @@ def check(found: Difference, accept: Iterable[str], file: str, architecture: str
     phrases = {
         "in the file are missing": [name for name in found.missing if name in left],
         "the architecture does not know": [name for name in found.unknown if name in left],
-        "have another shape": [
-            f"{name} {file} instead of {model}" for name, (file, model) in found.shapes.items() if name in left
-        ],
+        "have another shape": [name for name in found.shapes if name in left],
     }
-    what = "; ".join(f"{phrase}: {_some(names)}" for phrase, names in phrases.items() if names)
+    what = "; ".join(f"{phrase}: {_some(names, found.shapes)}" for phrase, names in phrases.items() if names)
     raise refused("E241" if left - set(found.shapes) else "E242", f"{where}: {what}")
 
 
@@ -129,10 +129,10 @@ def _plain(name: str, tensor: Tensor, wanted: Tensor) -> Tensor:
     """Return the tensor; what only becomes a weight by more than a change of precision is refused."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_complex():
         kind = "quantised" if tensor.is_quantized else f"{tensor.dtype}, {tensor.layout} on {tensor.device}"
-        raise refused("E207", f"weight '{name}' is {kind}, not a plain tensor of numbers".replace("torch.", ""))
+        raise refused("E207", f"weight {shown(name)} is {kind}, not a plain tensor of numbers".replace("torch.", ""))
     if tensor.is_floating_point() != wanted.is_floating_point():
         kinds = f"{tensor.dtype}, but the architecture has {wanted.dtype}".replace("torch.", "")
-        raise refused("E207", f"weight '{name}' is {kinds}")
+        raise refused("E207", f"weight {shown(name)} is {kinds}")
     return tensor
 
 
@@ -147,6 +147,12 @@ def _check_ties(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> No
                 raise refused("E241", f"the architecture has one weight for '{first}' and '{other}', the file has two")
 
 
-def _some(names: Iterable[str]) -> str:
-    listed = [name if len(name) <= 100 else f"{name[:99]}…" for name in names]
-    return ", ".join(listed[:SHOWN]) + (f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")
+def _some(names: Iterable[str], shapes: Mapping[str, tuple[Shape, Shape]] | None = None) -> str:
+    """Return the first few names, with both shapes where they differ."""
+    listed = list(names)
+    first = ", ".join(shown(name) + _apart((shapes or {}).get(name)) for name in listed[:SHOWN])
+    return first + (f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")
+
+
+def _apart(shapes: tuple[Shape, Shape] | None) -> str:
+    return "" if shapes is None else f" {shapes[0]} instead of {shapes[1]}"

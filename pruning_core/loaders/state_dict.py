@@ -6,12 +6,16 @@ What is more than tensors is refused, with our own words: those of torch tell ho
 import pickle
 import warnings
 import zipfile
+from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy._core.multiarray import scalar
 
 from pruning_core.errors import FileRefused
+from pruning_core.guard.shown import shown
 from pruning_core.loaders.options import suffix
 from pruning_core.loaders.seam import model_loader
 from pruning_core.loaders.torch_files import SUFFIXES, is_torchscript, members
@@ -20,6 +24,12 @@ from pruning_core.model import Model
 from pruning_core.refusals import refused
 
 SHOWN = 3
+HARMLESS: list[Any] = [  # what training scripts keep beside the weights: options and single numbers, which run nothing
+    Namespace,
+    *((scalar, f"numpy.{core}.multiarray.scalar") for core in ("_core", "core")),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)),
+]
 
 
 @model_loader(
@@ -39,7 +49,7 @@ def read(path: str, is_mapped: bool = True) -> Mapping[Any, Any]:
     A tensor that claims more bytes than its own would show those beside it where it is mapped, and is refused if not.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(HARMLESS):
             warnings.simplefilter("ignore")  # torch warns of its own old formats
             found = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped and zipfile.is_zipfile(path))
     except Exception as error:  # damaged files raise nearly anything
@@ -56,8 +66,8 @@ def _refusal(path: str, error: Exception) -> FileRefused:
     if any(name.endswith("models/model.json") for name in names):
         return refused("E206", f"'{path}' holds an exported program, which can run code when it is opened")
     if classes := _classes(path):
-        shown = ", ".join(name[:80] for name in classes[:SHOWN])
-        return refused("E203", f"'{path}' holds Python objects ({shown}), which can run code when they are opened")
+        first = ", ".join(map(shown, classes[:SHOWN]))
+        return refused("E203", f"'{path}' holds Python objects ({first}), which can run code when they are opened")
     if not names:
         return _refusal_of_stream(path, error)
     with zipfile.ZipFile(path) as archive:
@@ -76,6 +86,7 @@ def _refusal_of_stream(path: str, error: Exception) -> FileRefused:
 def _classes(path: str) -> list[str]:
     """Return the names of what the pickle would import, besides tensors; found without running it."""
     try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+        with torch.serialization.safe_globals(HARMLESS):
+            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except Exception:  # not of this kind, or damaged
         return []

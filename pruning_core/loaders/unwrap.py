@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pruning_core.guard.shown import shown
 from pruning_core.refusals import refused
 
 WRAPPERS = (  # names under which state dicts are kept, the likeliest first
@@ -61,5 +62,5 @@ def _renamed(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tenso
 
 def _names(names: Any) -> str:
     """Return the first few names, each cut short, quoted."""
-    shown = [f"'{str(name)[:40]}'" for name in list(names)[:SHOWN]]
-    return ", ".join(shown) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    first = [shown(str(name)) for name in list(names)[:SHOWN]]
+    return ", ".join(first) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from pruning_core.errors import ModelError
+from pruning_core.guard.shown import shown
 from pruning_core.loaders import fill
 from pruning_core.loaders.options import split
 from pruning_core.loaders.seam import load_untrained
@@ -27,7 +28,7 @@ def load_weights(spec: str, read: Read) -> Model:
     state, said = unwrap(read(existing(path)))
     file = Path(path).name
     if "as" not in options:
-        first = ", ".join(name[:60] for name in list(state)[:SHOWN])
+        first = ", ".join(map(shown, list(state)[:SHOWN]))
         raise refused("E240", f"'{file}' holds {len(state)} weights ({first}, ...) but not what is computed with them")
     accept = [name for name in options.get("accept", "").split(",") if name]
     model, found, prefixes = _fitting(options["as"], state, accept, file)

@@ -55,7 +55,7 @@ def test_names_that_may_differ_are_each_given(say: Say, tmp_path: Path) -> None:
     assert "E241: 'other.pt' and" in say(*words, "--accept-key", "fc.bias").err
     answer = say(*words, "--accept-key", "fc.bias", "--accept-key", "head.weight")
     assert answer.code == 0
-    assert "accepted as random (seed 0): fc.bias; accepted as unused: head.weight" in answer.out
+    assert "accepted as random (seed 0): 'fc.bias'; accepted as unused: 'head.weight'" in answer.out
 
 
 def test_a_file_that_is_trusted_by_name(say: Say, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_app_is_started_with_the_same_text(say: Say, weights: Path, monkeypa
 
 
 REFUSALS = [
-    (("inspect", "{net}"), "E240", "'net.pt' holds 9 weights (conv.weight, conv.bias, bn.weight, ...) but not what"),
+    (("inspect", "{net}"), "E240", "'net.pt' holds 9 weights ('conv.weight', 'conv.bias', 'bn.weight', ...)"),
     (("inspect", "{net}", "--architecture", "lenet_300_100"), "E241", "'net.pt' and lenet_300_100 differ: in the"),
     (("inspect", "{net}", "--architecture", "lenet"), "E101", "unknown model 'lenet'; did you mean"),
     (("inspect", "{net}+as@x:y", "--architecture", "z:y"), "E101", "says +as@ already; leave 'z:y' out"),
@@ -91,7 +91,7 @@ REFUSALS = [
     (("inspect", PAIR, "--input-shape", "3,x"), "E200", "the input shape 'x' is not understood; write it without the"),
     (("inspect", PAIR, "--input-shape", "999999999x999999999"), "E200", "is empty or larger than 134,217,728 numbers"),
     (("inspect", PAIR, "--trust-file", "nowhere.pt"), "E100", "--trust-file 'nowhere.pt' is no file; give the path"),
-    (("inspect", "{archive}"), "E203", "holds Python objects (posix.mkdir), which can run code when they are opened"),
+    (("inspect", "{archive}"), "E203", "holds Python objects ('posix.mkdir'), which can run code when"),
     (("inspect", "{program}"), "E206", "runs code when it is opened, and nobody has said that it is trusted; export"),
     (("inspect", "no_such_module:make"), "E101", "there is no module 'no_such_module'; start in its folder"),
     (("--architecture", PAIR), "E100", "no model was named, but options of one were given"),

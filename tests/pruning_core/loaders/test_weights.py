@@ -1,9 +1,11 @@
 """Weights by name meet their architecture: what fits is filled in and told, what does not is named."""
 
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -70,6 +72,25 @@ def test_wrapped_half_precision_is_unwrapped_made_float32_and_said(tmp_path: Pat
     assert equal(model, {name: tensor.to(net().state_dict()[name].dtype) for name, tensor in state.items()})
 
 
+def test_options_and_single_numbers_beside_the_weights_do_no_harm(tmp_path: Path) -> None:
+    beside = {"args": Namespace(lr=0.1), "best": np.float64(0.9), "epoch": np.int64(3), "loss": np.float32(1)}
+    model = pc.load_model(saved(tmp_path, {"model": net().state_dict()} | beside), architecture=AS)
+    assert equal(model, net().state_dict())
+    with pytest.raises(FileRefused, match=r"holds Python objects \('pathlib\w*.PosixPath'\), which can run code"):
+        pc.load_model(saved(tmp_path, {"model": net().state_dict(), "path": tmp_path} | beside), architecture=AS)
+
+
+def test_names_from_strangers_are_made_fit_for_a_sentence(tmp_path: Path) -> None:
+    names = ("a" * 100_000, "line\nbreak", "back\u202ewards", "nul\0")
+    with pytest.raises(FileRefused) as refusal:
+        pc.load_model(saved(tmp_path, {name: torch.ones(1) for name in names}), architecture=AS)
+    said = str(refusal.value)
+    assert all(name not in said for name in names)
+    assert all(word in said for word in ("'lineU+000Abreak'", "'backU+202Ewards'", "'nulU+0000'"))
+    assert len(said) < 1000
+    assert said.isprintable()
+
+
 def test_one_prefix_more_or_less_is_bridged_and_said(tmp_path: Path) -> None:
     state = net().state_dict()
     longer = pc.load_model(saved(tmp_path, {f"backbone.{name}": t for name, t in state.items()}), architecture=AS)
@@ -114,10 +135,10 @@ def changed(**tensors: Tensor) -> Callable[[State], State]:
 
 
 DIFFERENT: list[tuple[Callable[[State], State], str, str]] = [
-    (without("fc.bias"), "E241", "'net.pt' and {0} differ: in the file are missing: fc.bias; name the right"),
-    (changed(head__bias=torch.ones(2)), "E241", "the architecture does not know: head.bias; name the right"),
-    (changed(fc__weight=torch.ones(2, 9)), "E242", "have another shape: fc.weight (2, 9) instead of (2, 16); name"),
-    (changed(fc__weight=torch.ones(3, 16)), "E242", "have another shape: fc.weight (3, 16) instead of (2, 16); name"),
+    (without("fc.bias"), "E241", "'net.pt' and {0} differ: in the file are missing: 'fc.bias'; name the right"),
+    (changed(head__bias=torch.ones(2)), "E241", "the architecture does not know: 'head.bias'; name the right"),
+    (changed(fc__weight=torch.ones(2, 9)), "E242", "have another shape: 'fc.weight' (2, 9) instead of (2, 16); name"),
+    (changed(fc__weight=torch.ones(3, 16)), "E242", "have another shape: 'fc.weight' (3, 16) instead of (2, 16); name"),
     (lambda state: {f"{name}!": tensor for name, tensor in state.items()}, "E241", "and 4 more; the architecture does"),
     (changed(fc__weight=torch.ones(2, 16, dtype=torch.int8)), "E207", "'fc.weight' is int8, but the architecture has"),
     (changed(fc__weight=torch.ones(2, 16).to_sparse()), "E207", "'fc.weight' is float32, sparse_coo on cpu, not a"),
@@ -144,12 +165,15 @@ def test_exactly_the_accepted_names_may_differ(tmp_path: Path) -> None:
     ours = model.module.state_dict()
     assert all(torch.equal(ours[name], untouched[name]) for name in ("bn.bias", "fc.weight"))
     assert torch.equal(ours["conv.weight"], state["conv.weight"])
-    assert "7 of the file; accepted as random (seed 0): bn.bias, fc.weight; accepted as unused: head.bias" in model.note
+    assert (
+        "7 of the file; accepted as random (seed 0): 'bn.bias', 'fc.weight'; accepted as unused: 'head.bias'"
+        in model.note
+    )
     assert pc.load_model(model.name).sha256 == model.sha256
     for fewer in (accept[1:], accept[:2]):
-        with pytest.raises(FileRefused, match=r"differ: .*(bn.bias|head.bias); name the right architecture, or accept"):
+        with pytest.raises(FileRefused, match=r"differ: .*('bn.bias'|'head.bias'); name the right"):
             pc.load_model(path, architecture=AS, accept=fewer)
-    with pytest.raises(FileRefused, match=r"differ, but not at fc.bias, which the accepted names hold"):
+    with pytest.raises(FileRefused, match=r"differ, but not at 'fc.bias', which the accepted names hold"):
         pc.load_model(path, architecture=AS, accept=(*accept, "fc.bias"))
 
 
@@ -171,7 +195,7 @@ def test_tied_weights_need_to_be_there_once_and_alike() -> None:
 
 
 def test_weights_alone_say_nothing_of_what_is_computed(tmp_path: Path) -> None:
-    with pytest.raises(FileRefused, match=r"'net.pt' holds 9 weights \(conv.weight, conv.bias, .*but not what is"):
+    with pytest.raises(FileRefused, match=r"'net.pt' holds 9 weights \('conv.weight', 'conv.bias', .*but not what is"):
         pc.load_model(saved(tmp_path, net().state_dict()))
     with pytest.raises(UnknownName, match=r"'net.onnx' is no architecture; name a sample"):
         pc.load_model(saved(tmp_path, net().state_dict()), architecture="net.onnx")

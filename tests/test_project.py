@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.readme import README, with_table
+from tests.readme import README, with_tables
 
 ROOT = Path(__file__).parents[1]
 APP = sorted((ROOT / "explorer").rglob("*.py"))
@@ -23,7 +23,7 @@ def test_import_contracts_hold() -> None:
 
 def test_readme_names_every_member() -> None:
     text = README.read_text("utf-8")
-    assert text == with_table(text), "run python -m tests.readme"
+    assert text == with_tables(text), "run python -m tests.readme"
 
 
 def test_every_picture_of_the_readme_is_there() -> None:

@@ -9,13 +9,14 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
+from pruning_core.evaluate import Outcome
 from pruning_core.latency import Latency
-from pruning_core.metrics import Measurement, Structure
+from pruning_core.metrics import METRICS, Measurement, Structure
 from pruning_core.model import Model
 from pruning_core.plan import Plan
 
 Document = dict[str, Any]
-_WITH_INTERVAL = "accuracy top5_accuracy loss perplexity agreement kl accuracy_drop".split()
+_OF_ANSWERS = tuple(name for name, member in METRICS.items() if member.reads is Outcome)
 _COUNTS = "params nonzero_params sparsity model_sparsity macs effective_macs".split()
 _STORAGE = "dense bitmask csr n_m best".split()
 
@@ -50,7 +51,7 @@ class Report:
 def form_document(found: Mapping[str, Measurement], weights: bytes, latency_ms: Document) -> Document:
     """Return the document `M` of one form of the model; what could not be measured is null."""
     document: Document = {name: found[name].value for name in _COUNTS}
-    for name in _WITH_INTERVAL:
+    for name in _OF_ANSWERS:
         document[name] = found[name].value if name in found else None
         document[f"{name}_interval"] = found[name].interval if name in found else None
     sizes = {name: found.get(f"storage_{name}") for name in _STORAGE}

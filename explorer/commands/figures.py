@@ -13,6 +13,11 @@ SHARES = {
     "sparsity": "Sparsity of prunable weights",
     "model_sparsity": "Sparsity of all parameters",
 }
+NUMBERS = {  # of what a regression predicts
+    "mean_squared_error": "Mean squared error",
+    "r2": "R²",
+    "relative_output_error": "Relative output error",
+}
 COUNTS = {
     "params": "Parameters",
     "nonzero_params": "Nonzero parameters",
@@ -30,6 +35,10 @@ def dense_rows(report: Report) -> Iterable[Row]:
     if dense["loss"] is not None:
         low, high = dense["loss_interval"] or (dense["loss"],) * 2
         yield "Loss", f"{dense['loss']:.4f} nats", f"{low:.4f} to {high:.4f}", how["loss"]
+    for name, label in NUMBERS.items():
+        if dense[name] is not None:
+            low, high = dense[f"{name}_interval"] or (dense[name],) * 2
+            yield label, f"{dense[name]:.4g}", f"{low:.4g} to {high:.4g}", how[name]
     for name, label in COUNTS.items():
         yield label, shown.count(dense[name]), "", how[name]
     yield "File", shown.size(dense["size_bytes"]), "", how["size_bytes"]
@@ -54,6 +63,9 @@ def pruned_rows(report: Document) -> Iterable[Row]:
         yield "Accuracy", *map(_with_interval, forms), f"{drop + 0.0:+.2f} points ({low:+.2f} to {high:+.2f})"
     if last["agreement"] is not None:
         yield "Agreement with dense", "", *(shown.percent(form["agreement"]) for form in forms[1:]), ""
+    for name, label in NUMBERS.items():
+        if last[name] is not None:
+            yield label, *("" if form[name] is None else f"{form[name]:.4g}" for form in forms), ""
     yield "Sparsity of prunable weights", *(shown.percent(form["sparsity"]) for form in forms), ""
     for name, label in COUNTS.items():
         yield label, *(shown.count(form[name]) for form in forms), _relative(dense[name], last[name])

@@ -8,6 +8,7 @@ from typing import Any
 
 from pruning_core.exporters.report_html import PAGE, STYLE, section, table
 from pruning_core.exporters.seam import Bundle, exporter, known
+from pruning_core.metrics import METRICS
 from pruning_core.report import Document, Report
 
 Cell = Callable[[Document], str]
@@ -56,7 +57,7 @@ def _numbers(report: Report, last: Document) -> Iterable[tuple[str, Cell, str]]:
     if dense["accuracy"] is not None:
         change = -last["accuracy_drop"] if last["accuracy_drop"] is not None else 0.0
         yield "Accuracy", partial(_share, name="accuracy"), _points(change, last["accuracy_drop_interval"])
-    yield "Agreement with dense", lambda form: "" if form is dense else _share(form, "agreement"), ""
+    yield from _answers(dense, last)
     yield "Sparsity of prunable weights", partial(_share, name="sparsity"), ""
     for label, name in _COUNTED.items():
         yield label, partial(_count, name=name), _relative(dense[name], last[name])
@@ -65,6 +66,19 @@ def _numbers(report: Report, last: Document) -> Iterable[tuple[str, Cell, str]]:
     yield "Smallest storage", lambda form: _bytes(form["storage"]["best"]), _relative(dense["storage"]["dense"], small)
     for runtime, time in last["latency_ms"].items():
         yield f"Latency, {escape(runtime)}", partial(_milliseconds, runtime=runtime), _latency(time)
+
+
+def _answers(dense: Document, last: Document) -> Iterable[tuple[str, Cell, str]]:
+    """Yield how far answers are those of the dense model, and what a regression predicts."""
+    predicted = [name for name, member in METRICS.items() if "numbers" in member.needs and last[name] is not None]
+    if not predicted:
+        yield "Agreement with dense", lambda form: "" if form is dense else _share(form, "agreement"), ""
+    for name in predicted:
+        yield METRICS[name].label, partial(_number, name=name), ""
+
+
+def _number(form: Document, name: str) -> str:
+    return "" if form[name] is None else f"{form[name]:.4g}"
 
 
 def _count(form: Document, name: str) -> str:

@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 import pruning_core as pc
+from explorer.commands.figures import dense_rows, pruned_rows
 from pruning_core.data import Dataset, EvalData, check_fits
 from pruning_core.errors import DataError
 from pruning_core.evaluate import Outcome, predict
+from pruning_core.exporters.report_page import headline
 from pruning_core.metrics import METRICS, measurements
 from pruning_core.model import Model
 from pruning_core.plan import Plan
@@ -102,6 +104,14 @@ def test_what_is_measured_of_a_model(model: Model) -> None:
     report = pc.measure(model, data(), Plan().with_layer("a", sparsity=0.5))
     assert report.masked is not None
     masked = pc.apply(Plan().with_layer("a", sparsity=0.5), model)
+    assert report.masked["mean_squared_error"] == pytest.approx(
+        float(nn.functional.mse_loss(predict(masked, data())[:, 0], data().labels())), rel=1e-5
+    )
+    assert report.dense["relative_output_error"] is report.masked["accuracy"] is None
+    rows = {row[0]: row for row in pruned_rows(report.document())}
+    assert rows["R²"][1:3] == (f"{report.dense['r2']:.4g}", f"{report.masked['r2']:.4g}")
+    assert {"R²", "Mean squared error"} <= {row[0] for row in dense_rows(report)}
+    assert {"R²", "Relative output error"} <= {row[0] for row in headline(report)[1]}
     outcome = Outcome(predict(masked, data()), data().labels(), predict(model.module, data()))
     assert set(measurements(outcome)) == {"mean_squared_error", "r2", "relative_output_error"}
     assert METRICS["relative_output_error"](outcome).value == pytest.approx(float(errors(masked, model).mean()))

@@ -68,7 +68,7 @@ def _models(chosen: str | None) -> None:
         st.caption(
             f"{escaping.markdown(model.note)}  \n{len(graph.layers)} prunable layers, {words.count(graph.params)} "
             f"parameters, {' '.join(words.operations(2 * graph.macs))} FLOPs. Input {shape}, "
-            f"{graph.output_shape[-1]} outputs."
+            f"{(graph.output_shape or (1,))[-1]} outputs."
         )
 
 

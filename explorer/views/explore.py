@@ -22,7 +22,7 @@ def headline() -> None:
             on_tick_change=actions.headline_tick,
         )
         actions.follow_up()
-        near_chance.notice(bench.reference.dense_so_far, bench.model.graph.output_shape[-1])
+        near_chance.notice(bench.reference.dense_so_far, (bench.model.graph.output_shape or (1,))[-1])
 
 
 @st.fragment(key="mixer")

@@ -1,5 +1,6 @@
 """The contract of every loader of models: the name says it all, the graph is traced, exports load by themselves."""
 
+import pickle
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,7 @@ def test_the_name_says_all_and_what_is_exported_loads_by_itself(spec: str, tmp_p
     assert model.graph.layers
     assert not any(module.training for module in model.module.modules())
     assert {len(example) for example in model.example_inputs} == {2}
+    assert pickle.loads(pickle.dumps(model)).sha256 == model.sha256  # as worker processes get it
     plan, _ = pc.uniform_plan(model, LayerPlan(sparsity=0.5))
     pc.export(model, plan, tmp_path / "out", formats=("safetensors", "load_script"))
     again = runpy.run_path(str(tmp_path / "out" / "load_pruned.py"))["load"]()

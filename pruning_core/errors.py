@@ -82,6 +82,14 @@ class FileRefused(PruningError):
         return str(self.args[1])
 
 
+class ModelRefused(FileRefused, ModelError):
+    """A model file that is not opened."""
+
+
+class DataRefused(FileRefused, DataError):
+    """A data file that is not opened."""
+
+
 class ExportError(PruningError):
     """An export that is not equal to what was measured."""
 

@@ -13,6 +13,7 @@ from pruning_core.errors import DataError
 from pruning_core.graph import ModelGraph
 from pruning_core.positions import NO_TARGET, are_scores
 from pruning_core.preprocessing import Preprocessing
+from pruning_core.refusals import told
 from pruning_core.vocabulary import vocabulary
 
 if TYPE_CHECKING:
@@ -32,25 +33,25 @@ def check_examples(inputs: Array, targets: Array | None) -> None:
         return
     by_position = targets.ndim == 2 and targets.shape[1] > 1 and targets.dtype.kind in "ui"
     if targets.ndim != 1 and not by_position:
-        raise DataError(_shape_needed(targets, (len(inputs),)))
+        raise told("E308", _shape_needed(targets, (len(inputs),)))
     if len(targets) != len(inputs):
-        raise DataError(f"{len(inputs)} inputs but {len(targets)} targets")
+        raise told("E308", f"{len(inputs)} inputs but {len(targets)} targets")
     if targets.dtype.kind not in "ui":
-        raise DataError(f"targets are {targets.dtype}; whole class numbers are needed, or floats to predict")
+        raise told("E309", f"targets are {targets.dtype}; whole class numbers are needed, or floats to predict")
     if by_position and len(empty := np.flatnonzero((targets == NO_TARGET).all(1))):
-        raise DataError(f"example {empty[0]} has no target at any position; leave it out")
+        raise told("E308", f"example {empty[0]} has no target at any position; leave it out")
 
 
 def check_inputs(inputs: Array) -> None:
     """Refuse inputs (N, ...) without examples, or of other things than finite numbers."""
     if inputs.ndim < 1 or len(inputs) == 0:
-        raise DataError("the data has no examples")
+        raise told("E306", "the data has no examples")
     if inputs.size == 0:
-        raise DataError(f"the examples have shape {inputs.shape[1:]}, so there is nothing in them")
+        raise told("E306", f"the examples have shape {inputs.shape[1:]}, so there is nothing in them")
     if inputs.dtype.kind not in "uifb":
-        raise DataError(f"the inputs are {inputs.dtype}; numbers are needed")
+        raise told("E305", f"the inputs are {inputs.dtype}; numbers are needed")
     if inputs.dtype.kind == "f" and not all(np.isfinite(part).all() for part in parts(inputs)):
-        raise DataError("the inputs hold NaN or infinite values; finite numbers are needed")
+        raise told("E307", "the inputs hold NaN or infinite values; finite numbers are needed")
 
 
 def parts(array: Array) -> list[Array]:
@@ -61,9 +62,9 @@ def parts(array: Array) -> list[Array]:
 
 def _check_numbers(inputs: Array, targets: Array) -> None:
     if len(targets) != len(inputs):
-        raise DataError(f"{len(inputs)} inputs but {len(targets)} targets")
+        raise told("E308", f"{len(inputs)} inputs but {len(targets)} targets")
     if len(wrong := np.flatnonzero(~np.isfinite(targets.reshape(len(targets), -1)).all(1))):
-        raise DataError(f"target of example {wrong[0]} is NaN or infinite; finite numbers are needed")
+        raise told("E309", f"target of example {wrong[0]} is NaN or infinite; finite numbers are needed")
 
 
 def _shape_needed(targets: Array, wanted: tuple[int, ...]) -> str:
@@ -75,9 +76,10 @@ def check_fits(data: EvalData, graph: ModelGraph) -> None:
     """Refuse data whose examples or targets do not fit a model."""
     n_inputs = len(graph.input_shapes)
     if len(data.arrays) != n_inputs:
-        raise DataError(
+        raise told(
+            "E311",
             f"the model takes {n_inputs} inputs, but data '{data.name}' gives {len(data.arrays)}; save them as x0, x1 "
-            "and so on in one .npz file"
+            "and so on in one .npz file",
         )
     for place in range(n_inputs):
         _check_input(data, graph, place)
@@ -92,9 +94,10 @@ def check_fits(data: EvalData, graph: ModelGraph) -> None:
 def _check_predicted(data: EvalData, output_shape: tuple[int, ...]) -> None:
     found = data.targets.shape[1:] if data.targets is not None else ()
     if prod(found) != prod(output_shape):
-        raise DataError(
+        raise told(
+            "E309",
             f"data '{data.name}' has targets that are floats, {prod(found)} for each example, but the model gives "
-            f"{prod(output_shape)} numbers; give as many to predict, or whole class numbers"
+            f"{prod(output_shape)} numbers; give as many to predict, or whole class numbers",
         )
 
 
@@ -112,13 +115,13 @@ def _check_classes(data: EvalData, output_shape: tuple[int, ...]) -> None:
         )
     *positions, n_classes = output_shape
     if targets.shape[1:] != tuple(positions):
-        raise DataError(_shape_needed(targets, (len(data), *positions)))
+        raise told("E308", _shape_needed(targets, (len(data), *positions)))
     wrong = (targets < 0) | (targets >= n_classes)
     places = np.argwhere(wrong & (targets != NO_TARGET) if positions else wrong)
     if len(places):
         where = tuple(places[0].tolist())
-        raise DataError(
-            f"data '{data.name}': target {targets[where]} of example {where[0]} is outside 0 to {n_classes - 1}"
+        raise told(
+            "E310", f"data '{data.name}': target {targets[where]} of example {where[0]} is outside 0 to {n_classes - 1}"
         )
 
 
@@ -126,8 +129,8 @@ def _check_input(data: EvalData, graph: ModelGraph, place: int) -> None:
     array, shape, wanted = data.arrays[place], graph.input_shapes[place], graph.input_types[place]
     which = "" if len(data.arrays) == 1 else f" as input {place}"
     if data.shapes[place] != shape:
-        raise DataError(
-            f"data '{data.name}' has examples of shape {data.shapes[place]}{which}; the model takes {shape}"
+        raise told(
+            "E311", f"data '{data.name}' has examples of shape {data.shapes[place]}{which}; the model takes {shape}"
         )
     _check_type(data, place, wanted, which)
     n_tokens = vocabulary(graph, place)
@@ -135,7 +138,7 @@ def _check_input(data: EvalData, graph: ModelGraph, place: int) -> None:
         least, largest = array.min(), array.max()
         if least < 0 or largest >= n_tokens:
             wrong = least if least < 0 else largest
-            raise DataError(f"data '{data.name}': token {wrong:g}{which} is outside 0 to {n_tokens - 1}")
+            raise told("E312", f"data '{data.name}': token {wrong:g}{which} is outside 0 to {n_tokens - 1}")
 
 
 def _check_type(data: EvalData, place: int, wanted: torch.dtype, which: str) -> None:

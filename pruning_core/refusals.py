@@ -5,7 +5,7 @@ E2xx are about model files, E3xx about data files, E6xx about limits and about f
 
 from dataclasses import dataclass
 
-from pruning_core.errors import FileRefused
+from pruning_core.errors import DataRefused, FileRefused, ModelRefused
 
 TRUST = "or, if you trust who made it, open it on the command line with --trust-file PATH"
 SAVE_WEIGHTS = "save `model.state_dict()` with torch.save, or a .safetensors file"
@@ -117,4 +117,9 @@ REFUSALS: dict[str, Refusal] = {row[0]: Refusal(*row) for row in (*_MODELS, *_DA
 
 def refused(code: str, what: str) -> FileRefused:
     """Return the error to raise: `what` is wrong and where, ended by what would work."""
-    return FileRefused(code, f"{what}; {REFUSALS[code].remedy}")
+    return told(code, f"{what}; {REFUSALS[code].remedy}")
+
+
+def told(code: str, sentence: str) -> FileRefused:
+    """Return the error of a sentence that is complete."""
+    return {"E2": ModelRefused, "E3": DataRefused}.get(code[:2], FileRefused)(code, sentence)

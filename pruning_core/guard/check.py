@@ -16,7 +16,7 @@ from pruning_core.guard.signatures import check_known
 from pruning_core.guard.text import check_text, is_text
 from pruning_core.guard.torch_file import MAGIC as OLD_TORCH
 from pruning_core.guard.torch_file import check_old_torch, check_torch, is_torch
-from pruning_core.refusals import refused
+from pruning_core.refusals import refused, told
 
 EMPTY_ARCHIVE = b"PK\5\6"
 ONNX_STARTS = b"\x08\x12\x1a\x22\x28\x32\x3a\x42\x72\xca"  # first bytes of the fields of ModelProto
@@ -39,7 +39,7 @@ def check(path: str | Path, limits: Limits = LIMITS) -> str:
         return check_bytes(memoryview(mapped), limits)
     except FileRefused as error:
         code, sentence = error.code, str(error)
-    raise FileRefused(code, sentence)  # another error than the first, which holds on to the file's bytes
+    raise told(code, sentence)  # another error than the first, which holds on to the file's bytes
 
 
 def check_bytes(data: Data | bytes, limits: Limits = LIMITS) -> str:

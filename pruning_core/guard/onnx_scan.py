@@ -13,7 +13,6 @@ from pruning_core.guard.shown import shown
 from pruning_core.refusals import refused
 
 VERSION, GRAPH, OPSETS, TRAINING, FUNCTIONS = 1, 7, 8, 20, 25  # fields of ModelProto
-STANDARD = ("", "ai.onnx")
 NEWEST = {"": 28, "ai.onnx": 28, "ai.onnx.ml": 5}  # operator sets of the onnx package 1.23
 NEWEST_VERSION = 64  # of the file format; it is 13 today
 
@@ -36,8 +35,8 @@ def check_onnx(data: memoryview, limits: Limits) -> str:
             raise refused("E226", "the file holds graphs for training")
     if len(graphs) != 1:
         raise refused("E220", f"the file holds {len(graphs) or 'no'} graphs, an ONNX model holds one")
-    _check_opsets(opsets)
     check_functions(graphs[0], functions, limits)
+    _check_opsets(opsets)
     return "onnx"
 
 
@@ -52,7 +51,7 @@ def _add_opset(data: memoryview, start: int, stop: int, opsets: Counter[str]) ->
 
 
 def _check_opsets(opsets: Counter[str]) -> None:
-    if not any(domain in opsets for domain in STANDARD):
+    if not opsets.keys() & NEWEST:
         raise refused("E229", "the model names no operator set of ONNX")
     for domain, version in opsets.items():
         if domain in NEWEST and not 0 < version <= NEWEST[domain]:

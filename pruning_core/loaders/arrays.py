@@ -6,9 +6,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pruning_core.data import Dataset, EvalData
-from pruning_core.errors import DataError
 from pruning_core.loaders.splits import dataset_of, split_named
 from pruning_core.model import Model
+from pruning_core.refusals import told
 
 Array = NDArray[Any]
 HOW = "save it with numpy.savez(file, x=inputs, y=labels)"
@@ -20,7 +20,7 @@ def from_arrays(name: str, arrays: Mapping[str, Array], model: Model | None = No
     inputs = {split: _inputs(part, model) for split, part in parts.items()}
     if not any(inputs.values()):
         found = ", ".join(f"'{key}'" for key in arrays) or "nothing"
-        raise DataError(f"'{source or name}' holds {found} but no array 'x'; {HOW}")
+        raise told("E304", f"'{source or name}' holds {found} but no array 'x'; {HOW}")
     return dataset_of(
         name,
         {

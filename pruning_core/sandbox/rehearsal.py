@@ -14,7 +14,7 @@ from pruning_core.guard import KINDS, check
 from pruning_core.guard.limits import LIMITS, Limits
 from pruning_core.loaders.options import join, split
 from pruning_core.loaders.uploads import is_upload, path_of
-from pruning_core.refusals import refused
+from pruning_core.refusals import refused, told
 from pruning_core.sandbox.client import End, run
 
 What = Literal["model", "data", "weights"]
@@ -76,19 +76,19 @@ def rehearse_unchecked(spec: str, what: What, kind: str, model: str | None, limi
 def _answer(end: End, limits: Limits, folders: list[str]) -> dict[str, Any]:
     """Return what was found, or raise what became of the process; its sentences do not tell of folders."""
     try:
-        told = json.loads(end.answer)
+        answer = json.loads(end.answer)
     except ValueError:
-        told = {}
-    if not isinstance(told, dict) or end.exit != 0 or not told.keys() & {"found", "refused"}:
+        answer = {}
+    if not isinstance(answer, dict) or end.exit != 0 or not answer.keys() & {"found", "refused"}:
         raise _death(end, limits)
-    if "refused" in told:
-        refusal = told["refused"]
+    if "refused" in answer:
+        refusal = answer["refused"]
         log.info("refused %s: %s\n%s", refusal["code"], refusal["sentence"], refusal["trace"])
         sentence = str(refusal["sentence"])
         for folder in folders:
             sentence = sentence.replace(f"{folder}/", "")
-        raise FileRefused(str(refusal["code"])[:4], sentence[:LONGEST_SENTENCE])
-    return {**told["found"], "walls": told["walls"], "memory_mb": end.memory_mb}
+        raise told(str(refusal["code"])[:4], sentence[:LONGEST_SENTENCE])
+    return {**answer["found"], "walls": answer["walls"], "memory_mb": end.memory_mb}
 
 
 def _death(end: End, limits: Limits) -> FileRefused:

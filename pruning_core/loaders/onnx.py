@@ -64,5 +64,5 @@ def _note(proto: onnx.ModelProto, imported: Imported, apart: float, scale: float
         parts.append(f"the batch of {fixed} that the file fixes was opened")
     left_out = len(proto.graph.output) - len(imported.proto.graph.output)
     if left_out:
-        parts.append(f"{left_out} outputs that are no real numbers were left out")
+        parts.append("what is no real number (such as labels) was left out of the outputs")
     return "; ".join(parts)

@@ -32,7 +32,7 @@ class Batch:
         """Return the arguments of a node, sizes that hold the batch left open."""
         return arguments
 
-    def follow(self, node: Node, outputs: Sequence[str], results: Sequence[Value]) -> None:
+    def follow(self, node: Node, outputs: Sequence[str], values: Sequence[Value], results: Sequence[Value]) -> None:
         """Note the results of a node."""
 
 
@@ -43,6 +43,7 @@ class FixedBatch(Batch):
     size: int
     doubtful: list[str] = field(default_factory=list)  # nodes where the batch could stand in two places
     _values: dict[str, Value] = field(default_factory=dict)  # at the size in the file
+    _given: Sequence[Value] = ()  # to the node at hand
     _results: tuple[Value, ...] = ()
     _outer: dict[int, int] = field(default_factory=dict)  # k of a dimension batch * k: what counts outside the batch
 
@@ -55,12 +56,12 @@ class FixedBatch(Batch):
         self, node: Node, arguments: tuple[Argument, ...], values: Sequence[Value], module: OnnxModel
     ) -> tuple[Argument, ...]:
         """Run the node at the size in the file; open the batch of a Reshape to written sizes."""
-        self._results = compute(node, [self._value(argument, module) for argument in arguments])
+        self._given = [self._value(argument, module) for argument in arguments]
+        self._results = compute(node, self._given)
         result = self._results[0]
         if node.operator != "Reshape" or not isinstance(result, Tensor) or not isinstance(values[0], Tensor):
             return arguments
-        before = self._value(arguments[0], module)
-        place = self._place(node, before.shape, values[0].shape, result.shape)
+        place = self._place(node, self._given[0].shape, values[0].shape, result.shape)
         if place is None:
             return arguments
         wanted = [size * MANY if i == place else size for i, size in enumerate(result.shape)]
@@ -68,16 +69,19 @@ class FixedBatch(Batch):
             return arguments
         return arguments[0], known([-1 if i == place else size for i, size in enumerate(result.shape)])
 
-    def follow(self, node: Node, outputs: Sequence[str], results: Sequence[Value]) -> None:
+    def follow(self, node: Node, outputs: Sequence[str], values: Sequence[Value], results: Sequence[Value]) -> None:
         """Note the results; a shape that does not follow the batch in one dimension is refused."""
+        had = node.operator != "CastLike" and any(map(_differ, self._given, values))
         for name, one, many in zip(outputs, self._results, results, strict=False):
             if not name:
                 continue
             self._values[name] = one
-            if isinstance(one, Tensor) and isinstance(many, Tensor) and not _follows(one.shape, many.shape):
+            if not isinstance(one, Tensor) or not isinstance(many, Tensor):
+                continue
+            if not _follows(one.shape, many.shape) or (had and not _differ(one, many)):
                 raise Unsupported(
                     f"a batch of {self.size} is written into it (shape {tuple(one.shape)}, with {MANY} times as many "
-                    f"examples {tuple(many.shape)}); export the model with an open (dynamic) batch"
+                    f"examples {tuple(many.shape)}), so export the model with an open (dynamic) batch"
                 )
 
     def _value(self, argument: Argument, module: OnnxModel) -> Value:
@@ -99,7 +103,7 @@ class FixedBatch(Batch):
                 found.append((i, outer, size // (outer * self.size)))
             passed *= size
         if not found:
-            raise Unsupported("it cuts through the batch; export the model with an open (dynamic) batch")
+            raise Unsupported("it cuts through the batch, so export the model with an open (dynamic) batch")
         alone = [place for place in found if place[1:] == (1, 1)]
         place, outer, inner = (alone or [place for place in found if place[1] == 1] or found)[0]
         if len(alone or found) > 1:
@@ -115,6 +119,11 @@ def _fits(node: Node, values: Sequence[Value], wanted: list[Any]) -> bool:
     except RuntimeError:  # the written sizes hold another number of elements
         return False
     return isinstance(result, Known) or list(result.shape) == wanted
+
+
+def _differ(one: Value, many: Value) -> bool:
+    """Whether a value has a batch."""
+    return isinstance(one, Tensor) and isinstance(many, Tensor) and one.shape != many.shape
 
 
 def _follows(one: Sequence[int], many: Sequence[int]) -> bool:

@@ -19,10 +19,22 @@ from pruning_core.onnx_import.linear import Prepared, prepared, with_bias
 from pruning_core.onnx_import.module import Argument, OnnxModel, Slot, Step, Stored, compute
 from pruning_core.onnx_import.operators.creation import MOST_ELEMENTS
 from pruning_core.onnx_import.table import ON_NUMBERS, OPERATORS, Node, key
-from pruning_core.onnx_import.types import NARROW, attributes_of, tensor_of
-from pruning_core.onnx_import.values import MOST_NUMBERS, Known, Unsupported, Value, first_line, known_of, tensor
+from pruning_core.onnx_import.types import NARROW, attributes_of, scope_of, tensor_of
+from pruning_core.onnx_import.values import (
+    MOST_NUMBERS,
+    Known,
+    Unsupported,
+    Value,
+    first_line,
+    known,
+    known_of,
+    numbers,
+    tensor,
+)
 from pruning_core.onnx_import.weights import Constants
 from pruning_core.refusals import refused
+
+MOVES = frozenset("Expand Slice Transpose Reshape Squeeze Unsqueeze Identity Split".split())
 
 
 class Builder:
@@ -37,14 +49,15 @@ class Builder:
         self.readers: dict[str, onnx.NodeProto] = {}  # the last node that reads a value
         self.aliases: dict[str, str] = {}  # value -> the value that stands for it
         self.absorbed: set[str] = set()  # values that an earlier step has computed
+        self.zeros: set[str] = set()  # values that are zero everywhere
         self.dequantised = 0
 
     def build(self, graph: onnx.GraphProto, examples: Sequence[Tensor]) -> OnnxModel:
         """Return the module of a graph; `examples` have the types and shapes of its inputs."""
         self._count(graph)
-        for initializer in graph.initializer:
-            self._constant(initializer)
-        entries = [entry for entry in graph.input if entry.name not in self.constants]
+        self._constants(graph)
+        stored = {initializer.name for initializer in graph.initializer}
+        entries = [entry for entry in graph.input if entry.name not in stored]
         with self.mode, torch.no_grad():
             for entry, example in zip(entries, examples, strict=True):
                 self.values[entry.name] = torch.empty(example.shape, dtype=example.dtype)
@@ -62,13 +75,17 @@ class Builder:
                 self.readers[name] = node
         self.uses.update(output.name for output in graph.output)
 
-    def _constant(self, initializer: onnx.TensorProto) -> None:
-        try:
-            self.constants.add(initializer.name, tensor_of(initializer))
+    def _constants(self, graph: onnx.GraphProto) -> None:
+        """Read the initializers that some node reads."""
+        for initializer in graph.initializer:
+            if not self.uses[initializer.name]:
+                continue
+            try:
+                self.constants.add(initializer.name, tensor_of(initializer))
+            except (Unsupported, ValueError, TypeError) as error:
+                raise refused("E232", f"the initializer '{initializer.name}' cannot be read: {error}") from None
             if initializer.data_type in NARROW:
                 self.constants.narrow.add(initializer.name)
-        except (Unsupported, ValueError, TypeError) as error:
-            raise refused("E232", f"the initializer '{initializer.name}' cannot be read: {error}") from None
 
     # ------------------------------------------------------------ nodes
     def add_all(self, nodes: Sequence[onnx.NodeProto]) -> None:
@@ -100,6 +117,7 @@ class Builder:
             self.opsets.get("" if proto.domain == "ai.onnx" else proto.domain, 1),
             len(proto.output),
             attributes_of(proto),
+            scope_of(proto),
         )
         inputs = tuple(self.aliases.get(entry, entry) for entry in proto.input)
         if self.constants.narrow.intersection(inputs) and name != "DequantizeLinear":
@@ -109,13 +127,22 @@ class Builder:
         if all(entry == "" or entry in self.constants for entry in inputs):
             return self._fold(node, inputs, proto.output)
         outputs = tuple(proto.output)
+        self._note_zeros(node, inputs, outputs)
         if is_plain(node, inputs, self.constants):
+            inputs = tuple("" if name in self.zeros else name for name in inputs)  # torch's layers start from zero
             node, names, weights = as_layer(node, inputs, self.constants)
             return self._step(node, (*self._arguments(node, names, None)[1], *weights), outputs)
         form = prepared(node, inputs, self.constants)
         if form is not None:
             form, outputs = self._with_addition(form, outputs)
         return self._step(*self._arguments(node, inputs, form), outputs)
+
+    def _note_zeros(self, node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        """Follow zeros that are made for the first state of a recurrent layer."""
+        self.zeros.update(name for name in inputs if name in self.constants and not self.constants[name].any())
+        made = node.operator == "ConstantOfShape" and not any(map(float, numbers(node.get("value", known([0.0])))))
+        if made or (node.operator in MOVES and inputs[0] in self.zeros):
+            self.zeros.update(outputs)
 
     def _branch(self, proto: onnx.NodeProto) -> None:
         condition = self.values.get(proto.input[0], self.constants.tensors.get(proto.input[0]))
@@ -128,8 +155,7 @@ class Builder:
         wanted = "then_branch" if taken else "else_branch"
         (graph,) = (attribute.g for attribute in proto.attribute if attribute.name == wanted)
         self._count(graph)
-        for initializer in graph.initializer:
-            self._constant(initializer)
+        self._constants(graph)
         self.add_all(graph.node)
         for outer, inner in zip(proto.output, graph.output, strict=True):
             self._step_of_identity(inner.name, outer)
@@ -182,7 +208,8 @@ class Builder:
         variable = [self.values[name] for name in inputs if name and name not in self.constants]
         on_numbers = node.operator in ON_NUMBERS and all(isinstance(value, Known) for value in variable)
         weight = form.weight if form else next((inputs[i] for i in sorted(entry.weights) if i < len(inputs)), "")
-        layer = self.constants.layer(node, weight) if weight in self.constants else None
+        bias = inputs[2] if len(inputs) > 2 and entry.weights.get(2) == "bias" else ""
+        layer = self.constants.layer(node, weight, bias) if weight in self.constants else None
         found: list[Argument] = []
         for i, name in enumerate(inputs):
             if not name:
@@ -209,7 +236,7 @@ class Builder:
         with self.mode, torch.no_grad():
             arguments = self.batch.mended(node, arguments, values, self.module)
             results = compute(node, [self._value(argument) for argument in arguments])
-            self.batch.follow(node, outputs, results)
+            self.batch.follow(node, outputs, values, results)
         for name, result in zip(outputs, results, strict=False):
             if name:
                 self.values[name] = result
@@ -242,10 +269,12 @@ def _constant_value(node: Node) -> Tensor:
 
 
 def _forget_early(module: OnnxModel) -> None:
-    """Note after which step a value is no longer needed."""
+    """Leave out steps whose results nothing needs, and note after which step a value is no longer needed."""
     kept = {result.name for result in module.results if isinstance(result, Slot)}
     steps = []
     for step in reversed(module.steps):
+        if not kept.intersection(step.outputs):
+            continue
         read = {argument.name for argument in step.arguments if isinstance(argument, Slot)}
         fresh = (read | {name for name in step.outputs if name}) - kept
         kept |= fresh

@@ -34,7 +34,7 @@ def as_layer(
 ) -> tuple[Node, tuple[str, str, str], tuple[Argument, ...]]:
     """Return the node in torch's form, the names of input and first states, and the stored weights."""
     given = (*inputs, *[""] * (8 - len(inputs)))
-    layer = constants.layer(node, given[1])
+    layer = constants.layer(node, given[1], given[3])
     w, r = constants[given[1]], constants[given[2]]
     bias = constants[given[3]] if given[3] else None
     stored: list[Argument] = []

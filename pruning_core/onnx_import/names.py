@@ -1,27 +1,32 @@
 """Names of weights: those of the file, made into valid dotted names of torch, each used once."""
 
 import re
+from collections.abc import Sequence
 
 from torch import nn
 
-GENERATED = re.compile(r"(onnx::|val_|_val_|t_|const|Constant|tmp|_v_|arg|unnamed)|[\d_.:/]*$", re.IGNORECASE)
+from pruning_core.onnx_import.table import Node
+
+GENERATED = re.compile(
+    r"(onnx::\w+_\d+|_?val_\d+|_?[tv]_\d+|const\w*_\d+|tmp_?\d*|arg\d+\w*|[\d_.:/]*)$", re.IGNORECASE
+)
 LEAVES = ("weight", "bias", "running_mean", "running_var", "kernel", "gamma", "beta", "moving_mean", "moving_variance")
 _NOISE = re.compile(r"(ReadVariableOp|BiasAdd|Conv2D|Conv1D|MatMul|Tensordot|StatefulPartitionedCall)(_\d+)?$")
 
 
-def base_of(initializer: str, node: str, operator: str) -> str:
-    """Return the dotted name of the layer that a weight belongs to: the initializer's, else the node's."""
-    if not GENERATED.match(initializer):
-        parts = parts_of(initializer)
-        if len(parts) > 1 and parts[-1].lower() in LEAVES:
-            parts = parts[:-1]
+def base_of(initializers: Sequence[str], node: Node) -> str:
+    """Return the dotted name of a layer: of its weight or bias, of the module that it came from, of its node."""
+    for name in initializers:
+        if not GENERATED.match(name) and (parts := parts_of(name)):
+            return ".".join(parts[:-1] if len(parts) > 1 and parts[-1].lower() in LEAVES else parts)
+    if parts := parts_of(node.scope):
         return ".".join(parts)
-    parts = parts_of(node)
-    if len(parts) > 1 and re.fullmatch(rf"{operator}(_\d+)?", parts[-1]):
+    parts = parts_of(node.name)
+    if parts and re.fullmatch(rf"({node.operator}|MatMul|Gemm)(_\d+)?", parts[-1]):
         parts = parts[:-1]
     if parts and not GENERATED.match(parts[-1]) and not re.fullmatch(r"node_\w*", parts[-1]):
         return ".".join(parts)
-    return ".".join(parts_of(initializer)) or operator.lower()
+    return node.operator.lower()
 
 
 def value_name(initializer: str) -> str:

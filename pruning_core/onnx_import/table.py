@@ -17,6 +17,7 @@ class Node:
     opset: int
     outputs: int
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    scope: str = ""  # the module that it was exported from, where the file says so
 
     def __getitem__(self, attribute: str) -> Any:
         return self.attributes[attribute]

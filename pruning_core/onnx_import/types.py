@@ -1,5 +1,6 @@
 """ONNX element types and constants as torch has them."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,15 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     if node.op_type == "Constant":
         return found
     return {name: known_of(value) if isinstance(value, Tensor) else value for name, value in found.items()}
+
+
+def scope_of(node: onnx.NodeProto) -> str:
+    """Return the module that torch's exporter notes at a node: the last of its scopes but the operator itself."""
+    for entry in node.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes":
+            scopes = re.findall(r"'([^']*)'", entry.value)
+            return scopes[-2] if len(scopes) > 1 else ""
+    return ""
 
 
 def _plain(value: Any) -> Any:

@@ -21,6 +21,7 @@ class Constants:
     origins: dict[str, str] = field(default_factory=dict)
     narrow: set[str] = field(default_factory=set)  # of a type that torch computes with in a wider one
     _stored: dict[Key, str] = field(default_factory=dict)
+    _owners: dict[str, str] = field(default_factory=dict)  # dotted name of a layer -> the node that owns it
     _kept: list[Tensor] = field(default_factory=list)  # while these live no other tensor has their address
 
     def __contains__(self, name: str) -> bool:
@@ -34,9 +35,12 @@ class Constants:
         self.tensors[name] = tensor
         self.origins[name] = name if origin is None else origin
 
-    def layer(self, node: Node, weight: str) -> str:
+    def layer(self, node: Node, weight: str, bias: str = "") -> str:
         """Return the dotted name of the layer whose weight is the constant `weight`, as this node calls it."""
-        return base_of(self.origins[weight], node.name, node.operator)
+        names = [self.origins[name] for name in (weight, bias) if name in self.origins]
+        base = base_of(names, node)
+        free = (base, *(f"{base}_{number}" for number in range(2, len(self._owners) + 3)))
+        return next(name for name in free if self._owners.setdefault(name, node.name) == node.name)
 
     def store_weight(self, layer: str, leaf: str, tensor: Tensor) -> Stored:
         """Store a weight under a layer's name; a matrix used twice is one parameter, vectors are one for each use.

@@ -93,7 +93,8 @@ def shrink(node: Node, x: Tensor) -> Tensor:
 def prelu(node: Node, x: Tensor, slope: Tensor) -> Tensor:
     """A slope below zero for each channel. He et al. 2015, arXiv:1502.01852."""
     channels = x.shape[1] if x.dim() > 1 else 1
-    per_channel = slope.numel() == 1 or (slope.numel() == channels and slope.dim() == x.dim() - 1)
+    shaped = slope.dim() == x.dim() - 1 or node.opset < 7
+    per_channel = slope.numel() == 1 or (slope.numel() == channels and shaped)
     if per_channel and x.is_floating_point() and x.dim() > 1:
         return F.prelu(x, slope.reshape(-1))
     return torch.where(x >= 0, x, x * slope)

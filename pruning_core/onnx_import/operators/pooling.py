@@ -39,9 +39,13 @@ def max_pool(node: Node, x: Tensor) -> Any:
     uneven = before != after or any(2 * pad > width for pad, width in zip(before, kernel, strict=True))
     if node.outputs == 2:
         return _with_positions(node, x)
-    if uneven:
-        x, before = F.pad(x, reversed_amounts(before, after), value=float("-inf")), [0] * len(kernel)
-    return function(x, kernel, strides, before, dilations, ceil)
+    if not uneven:
+        return function(x, kernel, strides, before, dilations, ceil)
+    padded = F.pad(x, reversed_amounts(before, after), value=float("-inf"))
+    result = function(padded, kernel, strides, 0, dilations, ceil)
+    for i, stride in enumerate(strides):  # no window starts in the padding at the end
+        result = result.narrow(2 + i, 0, min(result.shape[2 + i], -(-(x.shape[2 + i] + before[i]) // stride)))
+    return result
 
 
 def _with_positions(node: Node, x: Tensor) -> tuple[Tensor, Tensor]:

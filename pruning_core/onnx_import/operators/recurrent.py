@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pruning_core.onnx_import.table import Node, operator
-from pruning_core.onnx_import.values import Unsupported
+from pruning_core.onnx_import.values import Unsupported, is_one
 
 TORCH = "Torch"  # prefix of our own operators: the same layer with torch's parameters, made by gates.py
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -64,7 +64,7 @@ def _state(x: Tensor, state: Tensor | None, directions: int, size: int, by_batch
     if state is None:
         return torch.zeros((directions, x.shape[1], size), dtype=x.dtype)
     state = state.transpose(0, 1) if by_batch else state
-    return state.expand(directions, x.shape[1], size)
+    return state.expand(directions, x.shape[1], size) if is_one(state.shape[1]) else state
 
 
 def _results(y: Tensor, last: list[Tensor], by_batch: bool) -> tuple[Tensor, ...]:

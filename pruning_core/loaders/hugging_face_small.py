@@ -2,7 +2,7 @@
 
 from typing import Any
 
-TOKENS, LENGTH, SIZE = 200, 32, 32
+TOKENS, LENGTH, SIZE = 256, 32, 32  # the bytes of a text are tokens
 SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 _TEXT = {"vocab_size": TOKENS, "max_position_embeddings": LENGTH, **SPECIAL}
 _LAYERS = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}

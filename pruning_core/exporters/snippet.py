@@ -4,11 +4,12 @@ from pathlib import Path
 
 from pruning_core.data import EvalData
 from pruning_core.exporters.seam import EXPORTERS, Bundle, exporter, known
+from pruning_core.loaders.trusted import needs_trust
 
 TEMPLATE = """\
 import pruning_core as pc
 
-model = pc.load_model({model!r})
+model = pc.load_model({model!r}{trusted})
 dataset = pc.load_data({data})
 data = dataset.split({split!r})
 plan = pc.Plan.read({plan!r})
@@ -29,6 +30,7 @@ def snippet(model: str, data: EvalData, calibration: EvalData | None) -> str:
     seen = "data" if calibration is None else f"dataset.split({calibration.split!r})"
     return TEMPLATE.format(
         model=model,
+        trusted=", trusted=True" if needs_trust(model) else "",
         data=how,
         split=data.split,
         plan=EXPORTERS["plan"].file_name,

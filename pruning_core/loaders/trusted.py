@@ -6,21 +6,30 @@ Kept in the environment, so that worker processes trust what their server was st
 import json
 import os
 
-from pruning_core.loaders.options import split
+from pruning_core.loaders.options import NORMS, split
 
 VARIABLE = "PRUNING_EXPLORER_TRUSTED"
 
 
 def trust(spec: str) -> None:
-    """Trust a file, or `package.module:factory`, and the architecture that its text names, in all that is started."""
-    name, options = split(spec)
-    wanted = {_key(name)} | ({_key(options["as"])} if "as" in options else set())
-    os.environ[VARIABLE] = json.dumps(sorted(_trusted() | wanted))
+    """Trust a file, or `package.module:factory`, and what else its text names, in all that is started from here."""
+    os.environ[VARIABLE] = json.dumps(sorted(_trusted() | set(map(_key, _named(spec)))))
 
 
 def is_trusted(spec: str) -> bool:
     """Whether the file, or `package.module:factory`, that `spec` names was trusted."""
     return _key(split(spec)[0]) in _trusted()
+
+
+def needs_trust(spec: str) -> bool:
+    """Whether any of what the text names was trusted: it has to be again, elsewhere."""
+    return any(_key(name) in _trusted() for name in _named(spec))
+
+
+def _named(spec: str) -> list[str]:
+    """Return the names in a text: of a file or function, of its architecture, of the data for its statistics."""
+    parts = [split(part) for part in spec.split(NORMS)]
+    return [name for name, _ in parts] + [options["as"] for _, options in parts if "as" in options]
 
 
 def _trusted() -> set[str]:

@@ -4,16 +4,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import pruning_core as pc
 from pruning_core.errors import FileRefused, PruningError, UnknownName
+from pruning_core.exporters.snippet import snippet
 from pruning_core.loaders import find_model
 from pruning_core.loaders.trusted import VARIABLE, is_trusted, trust
 from tests.pruning_core.loaders.made_files import hostile_files, net
 
-PAIR = f"{__package__}.made_files:pair"
+HERE = f"{__package__}.made_files"
+PAIR = f"{HERE}:pair"
+DATA = pc.EvalData("none", "all", np.zeros((1, 1)), None)
 REFUSED = {
     "archive.pt": "E203",
     "stream.pth": "E204",
@@ -82,7 +86,18 @@ def test_a_function_is_called_only_when_trusted() -> None:
     trust(PAIR)
     assert find_model(PAIR).name == "factory"
     with pytest.raises(FileRefused):
-        find_model(f"{__package__}.made_files:whole")  # another function of the same module
+        find_model(f"{HERE}:whole")  # another function of the same module
+
+
+def test_what_a_text_names_is_trusted_together_and_a_snippet_says_so() -> None:
+    text = f"{PAIR}+norms@{HERE}:number"
+    before = snippet(f"net.pt+as@{PAIR}", DATA, None)
+    trust(text)
+    assert is_trusted(PAIR)
+    assert is_trusted(f"{HERE}:number")
+    assert "trusted" not in before + snippet("lenet_300_100", DATA, None)
+    for name in (PAIR, f"net.pt+as@{PAIR}", text):
+        assert f"model = pc.load_model({name!r}, trusted=True)\n" in snippet(name, DATA, None)
 
 
 @pytest.mark.parametrize("spec", [f"{PAIR}+norms@mnist", f"lenet_300_100+norms@{PAIR}"])

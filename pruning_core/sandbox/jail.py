@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ def enter(limits: Limits, folder: str, readable: Iterable[str], kept_open: Itera
     hub = os.path.join(kept.get("HF_HOME", os.path.join(home, ".cache", "huggingface")), "hub")
     os.environ.clear()
     os.environ.update(kept | {"HOME": folder, "TMPDIR": folder, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""})
+    tempfile.tempdir = folder  # kept by Python from before
     is_alone = _leave_network()
     processes = seccomp.restrict()
     _limit(limits, {} if processes else {resource.RLIMIT_NPROC: 0})  # which would leave it no threads either
@@ -67,7 +69,10 @@ def _close_all_but(kept_open: Iterable[int]) -> None:
 def _leave_network() -> bool:
     """Move into a network without any way out, and a user without rights; return whether the system lets us."""
     user, group = os.getuid(), os.getgid()
-    if ctypes.CDLL(None).unshare(NEW_USER | NEW_NETWORK | NEW_IPC) != 0:
+    try:
+        if ctypes.CDLL(None).unshare(NEW_USER | NEW_NETWORK | NEW_IPC) != 0:
+            return False
+    except AttributeError:  # not Linux
         return False
     with contextlib.suppress(OSError):  # without a name for the user, files still belong to him
         Path("/proc/self/setgroups").write_text("deny", "ascii")

@@ -1,11 +1,13 @@
 """`rehearse`: what a stranger's file holds, found out by a process that may die of it."""
 
+import filecmp
 import json
 import logging
 import os
 import shutil
 import signal
 import tempfile
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +23,7 @@ What = Literal["model", "data", "weights"]
 PASSED = ("PRUNING_EXPLORER_TRUSTED", "PRUNING_EXPLORER_UPLOADS")
 LONGEST_SENTENCE = 1000  # characters
 LONGEST_SPEC = 20_000
+LONGEST_STEM = 60  # of names that are made, so that an upload can be named
 log = logging.getLogger(__name__)
 
 
@@ -108,10 +111,18 @@ def _kept(made: Path, original: Path, limits: Limits) -> str:
     """Move weights that the process wrote beside the original, once they are what they should be; return their name."""
     if made.is_symlink() or not made.is_file() or check(made, limits) != "safetensors":
         raise refused("E616", "the process that read the file wrote something else than weights")
-    new = original.with_suffix(".safetensors")
+    new = _free(made, original)
     shutil.copyfile(made, new.with_suffix(".partial"))
     os.replace(new.with_suffix(".partial"), new)
     return new.name
+
+
+def _free(made: Path, original: Path) -> Path:
+    """Return the name beside the original that is not taken, unless by the same bytes."""
+    stem = original.stem[:LONGEST_STEM]
+    names = (f"{stem}{f'-{number}' if number else ''}.safetensors" for number in count())
+    paths = (original.with_name(name) for name in names)
+    return next(path for path in paths if not path.exists() or filecmp.cmp(path, made, shallow=False))
 
 
 def _path(name: str) -> Path:

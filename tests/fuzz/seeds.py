@@ -50,7 +50,7 @@ def good() -> list[bytes]:
         _arrays(np.savez, x=values, y=np.arange(3)),
         _arrays(np.savez_compressed, x=values, y=np.arange(3)),
         zipped({"cats/a.png": png(4, 4), "dogs/b.jpg": jpeg(4, 4)}),
-        b"a,b,y\n1,2.5,0\n3,4,1\n" * 3,
+        b"a,b,y\n" + b"1,2.5,0\n3,4,1\n" * 3,
         b"some text, and more\n" * 3,
     ]
 

@@ -80,6 +80,9 @@ def test_a_state_dict_becomes_safetensors(tmp_path: Path) -> None:
     found = rehearse(f"{path}+as@lenet_300_100", "model")
     assert found["spec"] == f"{tmp_path}/mine.safetensors+as@lenet_300_100"
     assert "taken from 'state_dict'" in " ".join(found["notes"])
+    (tmp_path / "mine.safetensors").write_text("something of mine", "ascii")
+    assert rehearse(str(path), "weights")["spec"] == str(tmp_path / "mine-1.safetensors")
+    assert (tmp_path / "mine.safetensors").read_text("ascii") == "something of mine"
 
 
 def _refusal(content: bytes, kind: str) -> tuple[str, str] | None:

@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -60,6 +61,7 @@ def test_only_its_own_files_can_be_opened(folders: tuple[Path, Path, Path]) -> N
     work, mine, canary = folders
     tries: dict[str, Callable[[], Any]] = {
         "own file": mine.read_text,
+        "temporary file": lambda: Path(tempfile.mkstemp()[1]).write_bytes(b"x"),
         "write in its folder": lambda: Path("made").write_text("x", "ascii"),
         "canary": canary.read_text,
         "canary by way of its folder": lambda: Path("../canary").read_text("ascii"),
@@ -74,7 +76,7 @@ def test_only_its_own_files_can_be_opened(folders: tuple[Path, Path, Path]) -> N
     }
     found = inside(work, [str(mine)], tries)
     assert found.pop("walls")["files"] is True
-    assert (found.pop("own file"), found.pop("write in its folder")) == ("mine", 1)
+    assert (found.pop("own file"), found.pop("write in its folder"), found.pop("temporary file")) == ("mine", 1, 1)
     if landlock.version() < 6:
         found.pop("signal to its parent")
     assert set(found.values()) == {"PermissionError"}, found

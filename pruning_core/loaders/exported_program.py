@@ -11,7 +11,7 @@ from pruning_core.loaders.rebuilt import with_source
 from pruning_core.loaders.seam import model_loader
 from pruning_core.loaders.weights import existing
 from pruning_core.model import Model
-from pruning_core.refusals import refused
+from pruning_core.refusals import refused, told
 
 
 @model_loader(
@@ -36,9 +36,9 @@ def load_exported_program(spec: str) -> Model:
     first = next(node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
     if isinstance(first.meta["val"].shape[0], int):
         n = first.meta["val"].shape[0]
-        raise refused("E234", f"'{path}' takes {n} examples at a time, no other number; export it with a dynamic batch")
+        raise told("E234", f"'{path}' takes {n} examples at a time, no other number; export it with a dynamic batch")
     if any(_trains(node) for node in program.graph.nodes):
-        raise refused("E234", f"'{path}' was exported in training mode; call model.eval() before you export it")
+        raise told("E234", f"'{path}' was exported in training mode; call model.eval() before you export it")
     module = program.module()
     for name in ("train", "eval"):  # which refuse: it was exported in one mode
         vars(module).pop(name, None)

@@ -61,10 +61,14 @@ def read(token: str, options: dict[str, str]) -> None:
 
 
 def bar() -> None:
-    """Draw the bar while there is something to say."""
+    """Draw the bar while there is something to say; its place stays, so that nothing below is mounted anew."""
     job = jobs.find(state.current().view.get("arrival"))
-    if job is None or job.state == "stopped":
-        return
+    with st.container(key="arrival_place", gap=None):
+        if job is not None and job.state != "stopped":
+            _bar(job)
+
+
+def _bar(job: jobs.Job) -> None:
     with st.container(key="arrival", horizontal=True, vertical_alignment="center", gap="small"):
         if job.live:
             st.fragment(_progress, run_every=POLL_SECONDS)(job.id)

@@ -1,5 +1,6 @@
 """Weights from a file into an architecture: every name and shape matches, or is named in the refusal."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pruning_core.refusals import refused
 Shape = tuple[int, ...]
 SHOWN = 4
 NOT_COUNTED = ".num_batches_tracked"  # of batch norms; older files lack it, and only training reads it
+OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")  # norm.1.weight, which is norm1.weight today
 TRAINING_ONLY = ("AuxLogits.", "aux1.", "aux2.")  # heads of Inception and GoogLeNet
 
 
@@ -68,6 +70,7 @@ def id_of(tensor: Tensor) -> tuple[int, tuple[int, ...]]:
 def aligned(state: dict[str, Tensor], module: nn.Module) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Return the state under the names of the architecture, where one prefix more or less is all that parts them."""
     wanted = wanted_by(module).keys()
+    state = {name if name in wanted else OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in state.items()}
     shifts = Counter({("", ""): sum(name in wanted for name in state)})
     for ours, theirs, is_taken in ((state.keys(), wanted, True), (wanted, state.keys(), False)):
         for name in ours:

@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from argparse import Namespace
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ HARMLESS: list[Any] = [  # what training scripts keep beside the weights: option
     np.dtype,
     *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)),
 ]
+_READING = Lock()  # what torch lets through is one list for all threads
 
 
 @model_loader(
@@ -49,7 +51,7 @@ def read(path: str, is_mapped: bool = True) -> Mapping[Any, Any]:
     A tensor that claims more bytes than its own would show those beside it where it is mapped, and is refused if not.
     """
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(HARMLESS):
+        with _READING, warnings.catch_warnings(), torch.serialization.safe_globals(HARMLESS):
             warnings.simplefilter("ignore")  # torch warns of its own old formats
             found = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped and zipfile.is_zipfile(path))
     except Exception as error:  # damaged files raise nearly anything
@@ -86,7 +88,7 @@ def _refusal_of_stream(path: str, error: Exception) -> FileRefused:
 def _classes(path: str) -> list[str]:
     """Return the names of what the pickle would import, besides tensors; found without running it."""
     try:
-        with torch.serialization.safe_globals(HARMLESS):
+        with _READING, torch.serialization.safe_globals(HARMLESS):
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except Exception:  # not of this kind, or damaged
         return []

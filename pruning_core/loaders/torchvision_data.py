@@ -70,8 +70,8 @@ def _opened(name: str) -> dict[str, Any]:
         except (OSError, RuntimeError, ImportError) as error:
             why = (str(error).splitlines() or [""])[0][:100]
             raise DataError(
-                f"torchvision's '{name}' is not in '{folder()}' and could not be downloaded ({why}); connect, or put it "
-                "there with torchvision.datasets"
+                f"torchvision's '{name}' is not in '{folder()}' and could not be downloaded ({why}); connect, or put "
+                "it there with torchvision.datasets"
             ) from None
     return found
 

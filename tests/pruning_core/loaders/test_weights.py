@@ -1,5 +1,6 @@
 """Weights by name meet their architecture: what fits is filled in and told, what does not is named."""
 
+import re
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,15 @@ def test_one_prefix_more_or_less_is_bridged_and_said(tmp_path: Path) -> None:
     shorter, said = fill.aligned(dict(state), inner)
     assert shorter.keys() == inner.state_dict().keys()
     assert said == ("prefix 'inner.' put in front",)
+
+
+def test_names_of_an_old_torchvision_are_understood() -> None:
+    module = models.DenseNet(2, (1, 2), 4, num_classes=3)
+    state = module.state_dict()
+    old = {re.sub(r"(denselayer\d+\.\w+)([12]\.)", r"\1.\2", name): tensor for name, tensor in state.items()}
+    assert "features.denseblock2.denselayer2.norm.1.weight" in old
+    found, _ = fill.aligned(old, module)
+    assert found.keys() == state.keys()
 
 
 def test_the_number_of_classes_is_that_of_the_file(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from explorer.uploads import Upload, own_uploads
 from pruning_core import guard, sandbox
 from pruning_core.errors import PruningError
 from pruning_core.guard import KINDS, Limits, suffix_of
+from pruning_core.loaders import find_model
 from pruning_core.loaders.options import join
+from pruning_core.loaders.re_estimated import MARK
 from pruning_core.loaders.uploads import path_of
 
 ASKS = {"E240": "as", "E241": "accept", "E242": "as", "E233": "input", "E315": "y"}  # code -> option that would mend it
@@ -66,7 +68,7 @@ def _read(job: Job, upload: Upload, options: dict[str, str], model: str | None, 
         if holds == "data" and model is None:
             return Found(spec, holds)
         job.progress = Step("Trying it in a process of its own", 0.3)
-        answer = sandbox.rehearse(spec, holds, model if holds == "data" else None, limits)
+        answer = sandbox.rehearse(spec, holds, model if holds == "data" and _can_be_tried(model) else None, limits)
         spec = answer["spec"]  # of a state dict it names the safer form that was made of it
         own_uploads().admit(spec)
         job.move_to(job.lane)  # raises where it was stopped meanwhile
@@ -79,6 +81,11 @@ def _read(job: Job, upload: Upload, options: dict[str, str], model: str | None, 
         if not refusal.option and error.code not in OTHER_MODEL:
             own_uploads().forget(upload.token)  # nothing would make it fit
         return refusal
+
+
+def _can_be_tried(model: str | None) -> bool:
+    """Whether data can be tried with the model there: one that runs code of the owner's is loaded in the server alone."""
+    return model is not None and not find_model(model.partition(MARK)[0]).runs_code
 
 
 def _named_by_content(upload: Upload, kind: str) -> Upload:

@@ -3,19 +3,20 @@
 The answers are compared with those of ONNX Runtime before anything else is done with the model.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from pruning_core.errors import ModelError
+from pruning_core.errors import ModelError, PruningError
 from pruning_core.graph import TRACE_BATCH, trace
 from pruning_core.loaders.options import split, suffix
 from pruning_core.loaders.seam import model_loader
 from pruning_core.model import Model
-from pruning_core.onnx_import import Imported, import_model
+from pruning_core.onnx_import import Imported, candidates
 from pruning_core.onnx_import.equality import largest_difference
-from pruning_core.onnx_import.inputs import entries_of, fixed_batch
+from pruning_core.onnx_import.inputs import Entry, entries_of, fixed_batch
 from pruning_core.onnx_import.source import architecture_of
 from pruning_core.refusals import refused
 
@@ -27,8 +28,7 @@ def load_onnx(spec: str) -> Model:
     proto = _read(path)
     entries = entries_of(proto, options.get("input", ""))
     fixed = fixed_batch(entries)
-    imported = import_model(proto, [entry.example(fixed or TRACE_BATCH) for entry in entries], fixed)
-    apart, scale = largest_difference(imported.proto, imported.module, entries, fixed, imported.doubtful)
+    imported, apart, scale = _imported(proto, entries, fixed)
     examples = tuple(entry.example(TRACE_BATCH) for entry in entries)
     graph = trace(imported.module, examples)
     model = Model(
@@ -41,6 +41,18 @@ def load_onnx(spec: str) -> Model:
     )
     vars(model)["graph"] = graph  # traced for the architecture already
     return model
+
+
+def _imported(proto: onnx.ModelProto, entries: Sequence[Entry], fixed: int | None) -> tuple[Imported, float, float]:
+    """Return the model that answers as ONNX Runtime does, the largest difference and the largest output."""
+    refusal: PruningError | None = None
+    for imported in candidates(proto, [entry.example(fixed or TRACE_BATCH) for entry in entries], fixed):
+        try:
+            return imported, *largest_difference(imported.proto, imported.module, entries, fixed, imported.doubtful)
+        except PruningError as error:
+            refusal = refusal or error
+    assert refusal is not None  # without a candidate the reason is raised
+    raise refusal
 
 
 def _read(path: str) -> onnx.ModelProto:

@@ -2,8 +2,9 @@
 
 A fixed batch is opened by building the graph for two sizes side by side. Operators follow the batch by themselves,
 except a Reshape to written sizes. There the place of the batch follows from row-major order: a reshape moves no
-element, so as many elements stand before one step of the batch as did before. Where that leaves two places the likelier
-is taken, and the answers for several examples are compared with those of ONNX Runtime for one after the other.
+element, so as many elements stand before one step of the batch as did before. Where that leaves two places both are
+tried, the likelier first: the wrong one ends in shapes that do not fit, or in answers for several examples that differ
+from those of ONNX Runtime for one after the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,9 @@ from pruning_core.onnx_import.table import Node
 from pruning_core.onnx_import.values import Known, Unsupported, Value, known, product
 
 MANY = 5  # times the size in the file
+
+
+Reshaped = tuple[tuple[int, ...], tuple[int, ...]]  # shapes before and after, at the size in the file
 
 
 class Batch:
@@ -41,6 +45,8 @@ class FixedBatch(Batch):
     """A batch of `size` in the file; `many` values of the builder are for `MANY` times as many examples."""
 
     size: int
+    choices: Mapping[Reshaped, int] = field(default_factory=dict)  # which of the places is taken; left out, the first
+    places: dict[Reshaped, int] = field(default_factory=dict)  # how many there are, in the order in which they were met
     doubtful: list[str] = field(default_factory=list)  # nodes where the batch could stand in two places
     _values: dict[str, Value] = field(default_factory=dict)  # at the size in the file
     _given: Sequence[Value] = ()  # to the node at hand
@@ -84,6 +90,15 @@ class FixedBatch(Batch):
                     f"examples {tuple(many.shape)}), so export the model with an open (dynamic) batch"
                 )
 
+    def other_choices(self) -> dict[Reshaped, int] | None:
+        """Return the next choices to try, None where all were: the last place that was met changes first."""
+        met = list(self.places)
+        for i in reversed(range(len(met))):
+            if self.choices.get(met[i], 0) + 1 < self.places[met[i]]:
+                kept = {key: self.choices.get(key, 0) for key in met[:i]}
+                return {**kept, met[i]: self.choices.get(met[i], 0) + 1}
+        return None
+
     def _value(self, argument: Argument, module: OnnxModel) -> Value:
         if isinstance(argument, Slot):
             return self._values[argument.name]
@@ -105,9 +120,14 @@ class FixedBatch(Batch):
         if not found:
             raise Unsupported("it cuts through the batch, so export the model with an open (dynamic) batch")
         alone = [place for place in found if place[1:] == (1, 1)]
-        place, outer, inner = (alone or [place for place in found if place[1] == 1] or found)[0]
+        first = [place for place in found if place[1] == 1]
+        likely = alone + [place for place in first + found if place not in alone]
+        likely = list(dict.fromkeys(likely))
+        key = (tuple(before), tuple(after))
+        self.places.setdefault(key, len(likely))
         if len(alone or found) > 1:
             self.doubtful.append(node.name)
+        place, outer, inner = likely[self.choices.get(key, 0)]
         self._outer[outer * inner] = outer
         return place
 

@@ -68,7 +68,12 @@ def _spread(piece: Tensor, largest: Tensor, axis: int) -> Tensor:
         -1 if i == axis or not is_one(size) or is_one(largest.shape[i]) else largest.shape[i]
         for i, size in enumerate(piece.shape)
     ]
-    return piece if set(sizes) == {-1} else piece.expand(sizes)
+    return piece if all(is_kept(size) for size in sizes) else piece.expand(sizes)
+
+
+def is_kept(size: Any) -> bool:
+    """Whether a size of an expansion is the one that is there."""
+    return isinstance(size, int) and size == -1
 
 
 @operator("Split", known=(1,))

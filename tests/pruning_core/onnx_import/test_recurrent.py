@@ -79,10 +79,10 @@ class Tagger(nn.Module):
         return self.leave(self.layer(self.enter(x))[0])
 
 
-@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize("is_open", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_hidden_units_of_an_imported_lstm_can_go(tmp_path, is_open):
     """Coupling and slimming see the layer as torch's own."""
-    module, x = Tagger().eval(), torch.randn(2, 7, 4)
+    module, x = Tagger().eval(), torch.randn(2, 3, 4)
     proto = exported(module, (x if is_open else x[:1],), dynamo=False, is_open=is_open)
     model = pc.load_model(saved(proto, tmp_path))
     with torch.inference_mode():

@@ -94,6 +94,7 @@ def test_what_paths_say() -> None:
     assert said("photos/cat/1.png", "photos/dog/1.png") == [("all", "cat"), ("all", "dog")]
     assert said("cat/1.png") == [("all", "cat")]  # one class
     assert said("a/train/cat/deep/1.png", "a/test/cat/1.png") == [("test", "cat"), ("calibration", "cat")]
+    assert said("train/cat/1.png", "train/dog/1.png") == [("calibration", "cat"), ("calibration", "dog")]
     assert said("1.png", "2.gif") == [("all", None), ("all", None)]
     assert said("__MACOSX/cat/._1.png", "cat/._1.png", "cat/readme.md") == []
 

@@ -68,9 +68,9 @@ def test_a_file_that_is_trusted_by_name(say: Say, tmp_path: Path) -> None:
 
 
 def test_the_input_shape_of_a_model_by_name(say: Say) -> None:
-    found = say("inspect", "hf:resnet", "--input-shape", "3x16x16", "--json").json()
-    half = say("inspect", "hf:resnet", "--json").json()
-    assert 0 < found["macs"] < half["macs"]
+    assert say("inspect", f"{MADE}:instance").err.startswith("pruning-explorer: E233: ")
+    found = say("inspect", f"{MADE}:instance", "--input-shape", "5x4", "--json").json()
+    assert found["macs"] == 5 * (4 * 3 + 3 * 2)
 
 
 def test_the_app_is_started_with_the_same_text(say: Say, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,7 @@ def test_the_name_says_all_and_what_is_exported_loads_by_itself(spec: str, tmp_p
     assert model.name == spec
     assert pc.load_model(spec).sha256 == model.sha256
     assert model.graph.layers
+    assert model.graph.unsupported_operators == ()
     assert not any(module.training for module in model.module.modules())
     assert {len(example) for example in model.example_inputs} == {2}
     assert pickle.loads(pickle.dumps(model)).sha256 == model.sha256  # as worker processes get it

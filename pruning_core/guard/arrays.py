@@ -6,7 +6,6 @@ Format: numpy.lib.format. The header is read by a pattern, not evaluated.
 import re
 
 from pruning_core.guard.archive import Data, Entry, head
-from pruning_core.guard.limits import Limits
 from pruning_core.guard.shown import shown
 from pruning_core.refusals import refused
 
@@ -19,21 +18,21 @@ _HEADER = re.compile(
 _OBJECTS = re.compile(r"'descr':\s*'\|?O|'O'|'\|O")
 
 
-def check_npy(data: Data, limits: Limits) -> str:
+def check_npy(data: Data) -> str:
     """Return the kind of a file with one array."""
-    _check_array(bytes(data[: LONGEST_HEADER + 12]), len(data), "the array", limits)
+    _check_array(bytes(data[: LONGEST_HEADER + 12]), len(data), "the array")
     return "npy"
 
 
-def check_npz(data: Data, found: list[Entry], limits: Limits) -> str:
+def check_npz(data: Data, found: list[Entry]) -> str:
     """Return the kind of an archive of arrays."""
     for entry in found:
         beginning = head(data, entry, LONGEST_HEADER + 12)
-        _check_array(beginning, entry.size, f"array {shown(entry.name.removesuffix('.npy'))}", limits)
+        _check_array(beginning, entry.size, f"array {shown(entry.name.removesuffix('.npy'))}")
     return "npz"
 
 
-def _check_array(beginning: bytes, n_bytes: int, what: str, limits: Limits) -> None:
+def _check_array(beginning: bytes, n_bytes: int, what: str) -> None:
     text, start = _header(beginning, what)
     found = _HEADER.fullmatch(text)
     if _OBJECTS.search(text):
@@ -48,7 +47,6 @@ def _check_array(beginning: bytes, n_bytes: int, what: str, limits: Limits) -> N
     if count * width != n_bytes - start:
         short = str(count) if count < 10**15 else "more than 10^15"
         raise refused("E317", f"{what} claims {short} numbers of {width} bytes, the file holds {n_bytes - start} bytes")
-    limits.check("E606", "unpacked_mb", count * width / 2**20, f"{what} has {{}} MB")
 
 
 def _header(beginning: bytes, what: str) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from pruning_core.guard.arrays import MAGIC as NUMPY
 from pruning_core.guard.arrays import check_npy, check_npz
 from pruning_core.guard.limits import LIMITS, Limits
 from pruning_core.guard.onnx_scan import check_onnx
-from pruning_core.guard.pictures import check_pictures, is_picture
+from pruning_core.guard.pictures import SUFFIXES, check_pictures, is_picture
 from pruning_core.guard.safetensors_header import check_safetensors, is_safetensors
 from pruning_core.guard.signatures import check_known
 from pruning_core.guard.text import check_text, is_text
@@ -51,7 +51,7 @@ def check_bytes(data: Data | bytes, limits: Limits = LIMITS) -> str:
     if start.startswith((START, EMPTY_ARCHIVE)):
         return _check_archive(data, limits)
     if start.startswith(NUMPY):
-        return check_npy(data, limits)
+        return check_npy(data)
     if start.startswith(OLD_TORCH):
         return check_old_torch(data)
     if is_safetensors(data):
@@ -72,7 +72,7 @@ def _check_archive(data: Data, limits: Limits) -> str:
     if any(name == "models/model.json" or name.endswith("/models/model.json") for name in names):
         raise refused("E206", "the file is an exported program (.pt2), which can run code when it is read")
     if _holds(found, ".npy"):
-        return check_npz(data, found, limits)
+        return check_npz(data, found)
     if any(is_picture(name) for name in names):
         return check_pictures(data, found, limits)
     if _holds(found, ".pkl", ".pickle", ".pth", ".pt"):
@@ -81,7 +81,7 @@ def _check_archive(data: Data, limits: Limits) -> str:
         raise refused("E201", "the file is a Keras model (.keras)")
     if not found:
         raise refused("E602", "the archive is empty")
-    raise refused("E314", "the archive holds neither arrays nor pictures")
+    raise refused("E314", f"the archive holds neither arrays nor {', '.join(SUFFIXES)}")
 
 
 def _holds(found: list[Entry], *suffixes: str) -> bool:

@@ -35,7 +35,7 @@ def _size(scope: Scope, known: Mapping[Call, Scope], sizes: dict[Call, int], ins
             raise refused("E225", f"function {shown(call[1])} of the model calls itself, or calls go too deep")
         if call not in sizes:
             sizes[call] = _size(known[call], known, sizes, (*inside, call))
-        total += times * sizes[call]
+        total += times * (sizes[call] - 1)  # the call itself goes
     return total
 
 

@@ -84,7 +84,7 @@ def _read(job: Job, upload: Upload, options: dict[str, str], model: str | None, 
 
 
 def _can_be_tried(model: str | None) -> bool:
-    """Whether data can be tried with the model there: one that runs code of the owner's is loaded in the server alone."""
+    """Whether data can be tried with the model there: one that runs the owner's code is loaded in the server alone."""
     return model is not None and not find_model(model.partition(MARK)[0]).runs_code
 
 

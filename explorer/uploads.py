@@ -92,17 +92,21 @@ class Uploads:
     def finish(self, transfer: "Transfer") -> Upload:
         """Give a complete file to its owner."""
         with self._lock:
-            record = self.folder / f"{transfer.token}.owner"
-            record.touch(0o600)
-            record.write_text(f"{transfer.owner}\n{transfer.path.name}")
+            self._keep(transfer.token, transfer.owner, transfer.path.name)
             self._coming.pop(transfer.token, None)
         return Upload(transfer.token, transfer.path.name, transfer.written, time.time())
+
+    def _keep(self, token: str, owner: str, name: str) -> None:
+        """Write whose a file is at once: others may read it meanwhile."""
+        record = self.folder / f"{token}.owner"
+        record.with_suffix(".new").write_text(f"{owner}\n{name}")
+        record.with_suffix(".new").replace(record)
 
     def forget(self, token: str) -> None:
         """Take back what was begun or kept under this token."""
         with self._lock:
             self._coming.pop(token, None)
-        for record in (".owner", ".passed"):
+        for record in (".owner", ".passed", ".new"):
             (self.folder / f"{token}{record}").unlink(missing_ok=True)
         shutil.rmtree(self.folder / token, ignore_errors=True)
 
@@ -121,8 +125,8 @@ class Uploads:
         """Give a file another name, such as the ending that fits its content."""
         folder = self.folder / upload.token
         (folder / upload.name).rename(folder / name)
-        record = folder.with_name(f"{upload.token}.owner")
-        record.write_text(f"{record.read_text().split()[0]}\n{name}")
+        owner = (self.folder / f"{upload.token}.owner").read_text().split()[0]
+        self._keep(upload.token, owner, name)
         return replace(upload, name=name)
 
     def admit(self, spec: str) -> None:

@@ -53,11 +53,14 @@ def test_list_says_in_words_that_there_is_nothing(say: Say) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ((), (None, None, "127.0.0.1", 8501, True, 1)),
-        ((LENET,), (LENET, None, "127.0.0.1", 8501, True, 1)),
-        (("run", LENET, "--data", "mnist"), (LENET, "mnist", "127.0.0.1", 8501, True, 1)),
-        (("--host", "0.0.0.0", "--port", "9000", "--no-browser"), (None, None, "0.0.0.0", 9000, False, 1)),
-        (("--workers", "3"), (None, None, "127.0.0.1", 8501, True, 3)),
+        ((), (None, None, start.Hosting("127.0.0.1", 8501), True, 1)),
+        ((LENET,), (LENET, None, start.Hosting("127.0.0.1", 8501), True, 1)),
+        (("run", LENET, "--data", "mnist"), (LENET, "mnist", start.Hosting("127.0.0.1", 8501), True, 1)),
+        (
+            ("--host", "0.0.0.0", "--port", "9000", "--no-browser"),
+            (None, None, start.Hosting("0.0.0.0", 9000), False, 1),
+        ),
+        (("--workers", "3"), (None, None, start.Hosting("127.0.0.1", 8501), True, 3)),
     ],
 )
 def test_the_app_starts_when_no_command_is_named(

@@ -126,14 +126,14 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(
 @pytest.mark.parametrize(
     ("x", "y", "reason"),
     [
-        ((5, 3, 3), range(5), "data 'odd' has examples of shape (1, 3, 3); the model takes (1, 28, 28)"),
-        ((2, 28, 28), (0, 10), "data 'odd': target 10 of example 1 is outside 0 to 9"),
-        ((2, 28, 28), (0, 1, 2), "2 inputs but 3 targets"),
+        ((5, 3, 3), range(5), "E311: data 'odd' has examples of shape (1, 3, 3); the model takes (1, 28, 28)"),
+        ((2, 28, 28), (0, 10), "E310: data 'odd': target 10 of example 1 is outside 0 to 9"),
+        ((2, 28, 28), (0, 1, 2), "E308: 2 inputs but 3 targets"),
         (
             (2, 28, 28),
             (0.5, 1.0),
-            "data 'odd' has targets that are floats, 1 for each example, but the model gives 10 numbers; give as many "
-            "to predict, or whole class numbers",
+            "E309: data 'odd' has targets that are floats, 1 for each example, but the model gives 10 numbers; give as "
+            "many to predict, or whole class numbers",
         ),
     ],
 )
@@ -145,7 +145,7 @@ def test_data_that_do_not_fit_are_refused(
     out = ("--out", tmp_path / "out") if words[0] == "prune" else ()
     answer = say(words[0], LENET, *words[1:], "--data", tmp_path / "odd.npz", *out)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.splitlines()[-1] == f"pruning-explorer: E300: {reason}"
+    assert answer.err.splitlines()[-1] == f"pruning-explorer: {reason}"
 
 
 def test_a_budget_without_targets_is_refused(say: Say, tmp_path: Path) -> None:

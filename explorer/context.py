@@ -104,4 +104,6 @@ def _data(model: str, chosen: str | None) -> None:
             f"{words.count(len(data.test))} {data.test.split} examples judge. "
             f"Prepared as {escaping.markdown(str(split.preprocessing))}.{_accuracy(model, chosen)}"
         )
+        if data.note:
+            st.caption(escaping.markdown(data.note))
         preparing.button()

@@ -46,7 +46,7 @@ class Format:
         if self.size is None:
             return ""
         how = "shorter side, then the centre" if self.resize == "crop" else "stretched"
-        return f"Pictures were resized to {self.size[0]} × {self.size[1]} ({how})."
+        return f"Pictures are read at {self.size[0]} × {self.size[1]} ({how})."
 
 
 def format_for(model: Model | None, resize: str | None) -> Format:

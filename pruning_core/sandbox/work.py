@@ -105,11 +105,11 @@ def _data(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     for part in {id(part): part for part in dataset.splits.values()}.values():
         if model is not None:
             examples.check_fits(part, model.graph)
-        part.batch(slice(0, 1))
+        part.prepared(slice(0, 1))
     first = dataset.validation
     return {
         "file": None,
-        "notes": [],
+        "notes": [dataset.note] if dataset.note else [],
         "examples": {name: len(part) for name, part in dataset.splits.items()},
         "input_shape": list(first.inputs.shape[1:]),
         "has_targets": first.targets is not None,

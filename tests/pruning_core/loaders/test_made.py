@@ -14,8 +14,10 @@ from torchvision import datasets
 
 from pruning_core.data import Dataset, EvalData, check_fits
 from pruning_core.errors import DataError, FileRefused, PruningError, UnknownName
+from pruning_core.guard.limits import LIMITS
 from pruning_core.loaders import load_data, text, torchvision_data
 from pruning_core.loaders.trusted import VARIABLE, trust
+from pruning_core.sandbox.work import WORK
 from tests.pruning_core.loaders.toys import language_model, reader, two_inputs
 
 
@@ -206,3 +208,13 @@ def test_without_the_package_hugging_face_data_are_refused(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match="pip install datasets"):
         load_data("hf:someone/digits", model=reader(3, 4, 4))
+
+
+def test_data_of_two_inputs_are_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    name = "tests.pruning_core.loaders.toys:two_inputs"
+    trust(name)
+    found = WORK["data"]({"spec": "generated:4", "model": name}, LIMITS)
+    assert found["examples"] == {"validation": 4}
+    assert found["notes"][0].startswith("These inputs are made up")
+    monkeypatch.delenv(VARIABLE)

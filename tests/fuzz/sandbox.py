@@ -26,7 +26,7 @@ from tests.fuzz.seeds import by_kind
 EVERY = 50  # cases between two writings of the result
 LIMITS = Limits(cpu_seconds=20, wall_seconds=40, memory_mb=2048)
 FILES = {"onnx": "a.onnx", "safetensors": "a.safetensors+as@lenet_300_100", "state_dict": "a.pt+as@lenet_300_100"}
-FILES |= {"npy": "a.npy", "npz": "a.npz", "images": "a.zip", "table": "a.csv", "text": "a.txt"}
+FILES |= {"npy": "a.npy", "npz": "a.npz", "images": "a.zip", "table": "a.csv"}
 KEPT = ("E614", "E615", "E616", "E617")  # codes whose cases are kept
 MOST_KEPT = 200
 

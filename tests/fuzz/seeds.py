@@ -1,16 +1,15 @@
 """The files that mutations start from: small ones of every kind, good and hostile."""
 
 import io
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from safetensors.numpy import save
 
 import sample_models
-from pruning_core.guard import check_bytes
 from tests.hostile import cases
 from tests.hostile.case import onnx, zipped
 from tests.hostile.pictures import jpeg, png
@@ -25,14 +24,53 @@ def seeds() -> list[bytes]:
 
 
 def by_kind() -> dict[str, list[bytes]]:
-    """Return small good files by kind, with weights of a real model, so that mutations reach what reads them."""
-    found = defaultdict[str, list[bytes]](list)
-    for content in good():
-        found[check_bytes(content)].append(content)
+    """Return small files by kind that can be opened, so that mutations reach what reads them."""
     state = sample_models.load("lenet_300_100").state_dict()
-    found["safetensors"].append(save({name: value.numpy() for name, value in state.items()}))
-    found["state_dict"].append(_saved(state, True))
-    return found
+    values = np.arange(48, dtype=np.float32).reshape(3, 4, 4)
+    return {
+        "onnx": [*_networks()[:1], _convolutions()],
+        "safetensors": [save({name: value.numpy() for name, value in state.items()})],
+        "state_dict": [_saved(state, True), _saved({"model": state, "epoch": 3}, False)],
+        "npy": [_arrays(np.save, values)],
+        "npz": [_arrays(np.savez, x=values, y=np.arange(3)), _arrays(np.savez_compressed, x=values, y=np.arange(3))],
+        "images": [zipped({"cats/a.png": _picture("PNG"), "dogs/b.jpg": _picture("JPEG")})],
+        "table": [b"a,b,y\n" + b"1,2.5,0\n3,4,1\n" * 3],
+    }
+
+
+def _convolutions() -> bytes:
+    """Return a network of two convolutions, a normalisation and a classifier."""
+    random = np.random.default_rng(0)
+    shapes = {
+        "w": (4, 1, 3, 3),
+        "v": (8, 4, 3, 3),
+        "c": (3, 8),
+        "scale": (4,),
+        "shift": (4,),
+        "mean": (4,),
+        "var": (4,),
+    }
+    made = {
+        name: random.normal(size=size).astype(np.float32) ** (2 if name == "var" else 1)
+        for name, size in shapes.items()
+    }
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], name="conv1", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", ["a", "scale", "shift", "mean", "var"], ["b"]),
+        node("Relu", ["b"], ["r"]),
+        node("Conv", ["r", "v"], ["d"], name="conv2", strides=[2, 2]),
+        node("GlobalAveragePool", ["d"], ["p"]),
+        node("Flatten", ["p"], ["f"]),
+        node("Gemm", ["f", "c"], ["y"], name="fc", transB=1),
+    ]
+    return onnx(nodes, [numpy_helper.from_array(value, name) for name, value in made.items()], sizes=(1, 1, 8, 8))
+
+
+def _picture(form: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(buffer, form)
+    return buffer.getvalue()
 
 
 _SLOW = ("25,000 files", "zeros of 80 MB", "many of 60 MB", "300,000 names", "300,000 tensors", "50,001 nodes")

@@ -1,7 +1,6 @@
 """Data without files: generated inputs, texts for language models, functions, data sets by name."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -98,13 +97,11 @@ FACTORIES = {
 
 
 @pytest.fixture
-def mine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def mine(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("mine_for_tests")
     vars(module).update(FACTORIES | {"wrong": lambda: 3, "objects": lambda: (np.array([{}]), Y)})
     monkeypatch.setitem(sys.modules, "mine_for_tests", module)
-    monkeypatch.delenv(VARIABLE, raising=False)
-    yield
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv(VARIABLE, "[]")
 
 
 @pytest.mark.usefixtures("mine")
@@ -211,10 +208,9 @@ def test_without_the_package_hugging_face_data_are_refused(monkeypatch: pytest.M
 
 
 def test_data_of_two_inputs_are_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv(VARIABLE, "[]")
     name = "tests.pruning_core.loaders.toys:two_inputs"
     trust(name)
     found = WORK["data"]({"spec": "generated:4", "model": name}, LIMITS)
     assert found["examples"] == {"validation": 4}
     assert found["notes"][0].startswith("These inputs are made up")
-    monkeypatch.delenv(VARIABLE)

@@ -16,7 +16,15 @@ def reshape(node: Node, x: Tensor, shape: Value = None) -> Tensor:
     wanted = numbers(shape, "its shape") if shape is not None else list(node["shape"])
     if not node.get("allowzero"):
         wanted = [x.shape[i] if isinstance(size, int) and size == 0 else size for i, size in enumerate(wanted)]
-    return x.reshape(wanted)
+    return x.reshape(_plainest(wanted))
+
+
+def _plainest(sizes: list[Any]) -> list[Any]:
+    """Return sizes with -1 for the only one that depends on the batch: there is nothing to prove about it then."""
+    symbolic = [i for i, size in enumerate(sizes) if not isinstance(size, int)]
+    if len(symbolic) == 1 and -1 not in [size for size in sizes if isinstance(size, int)]:
+        return [-1 if i == symbolic[0] else size for i, size in enumerate(sizes)]
+    return sizes
 
 
 @operator("Flatten")

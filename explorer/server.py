@@ -91,6 +91,8 @@ def serve(
         "runner.postScriptGC": False,  # a full collection after every rerun: 0.27 s with torch loaded, measured
     }
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").addFilter(_is_telling)
+    if not SETTINGS.local:  # else Streamlit asks a foreign host for our address, to print it
+        config["browser.serverAddress"] = allowed_hosts[0] if allowed_hosts else host
     if not open_browser:
         config["server.headless"] = True
     try:

@@ -1,4 +1,4 @@
-"""A model whose layers carry names that markup, formulas and scripts are made of; named on the command line by tests."""
+"""A model whose layers carry names that markup, formulas and scripts are made of; tests name it on the command line."""
 
 import torch
 from torch import nn

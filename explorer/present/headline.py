@@ -76,7 +76,7 @@ def known_accuracy(bench: pc.Workbench) -> heads.Accuracy | None:
     estimate = bench.estimate() if bench.started else bench.refine(0.0)
     labelled = estimate.accuracy is not None
     value = estimate.accuracy if estimate.accuracy is not None else 1 + estimate.drop
-    label = "Accuracy" if labelled else "Agreement"
+    label = "Accuracy" if labelled else "Agreement" if bench.reference.is_scored else "Agreement of outputs"
     dense = value - estimate.drop
     return heads.Accuracy(
         label,

@@ -15,6 +15,7 @@ from pruning_core.data import Dataset, EvalData, check_fits
 from pruning_core.errors import DataError
 from pruning_core.metrics.structure import Structure
 from pruning_core.model import Model
+from pruning_core.positions import are_scores
 from pruning_core.ranking import Ranking
 from pruning_core.sensitivity.answers import Answers, answers_on
 from pruning_core.sensitivity.replay import Frontier, Replay
@@ -78,6 +79,11 @@ class Reference:
         if self.dataset is None:
             raise DataError("without data there is no accuracy; add data")
         return self.dataset.validation
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether outputs are class scores; numbers agree with those of the dense model more or less."""
+        return not self.validation.is_regression and are_scores(self.model.graph.output_shape)
 
     def start(self, chunk: int, replay: Replay | None = None) -> Frontier:
         """Return the frontier of `replay` (that without options) before the first node for one chunk of examples."""

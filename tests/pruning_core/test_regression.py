@@ -9,6 +9,7 @@ from torch import nn
 
 import pruning_core as pc
 from explorer.commands.figures import dense_rows, pruned_rows
+from explorer.present.headline import known_accuracy
 from pruning_core.data import Dataset, EvalData, check_fits
 from pruning_core.errors import DataError
 from pruning_core.evaluate import Outcome, predict
@@ -154,6 +155,10 @@ def test_the_workbench_measures_it_too(model: Model) -> None:
     bench.edit("a", sparsity=0.5, criterion="taylor")
     found = bench.refine(seconds=30)
     assert found.accuracy is None
+    assert not bench.reference.is_scored
+    shown = known_accuracy(bench)
+    assert shown is not None
+    assert (shown.label, shown.value, shown.dense) == ("Agreement of outputs", 1 + found.drop, pytest.approx(1.0))
     assert found.drop == pytest.approx(-float(errors(pc.apply(bench.plan, model, data()), model).mean()), abs=1e-5)
 
 

@@ -13,11 +13,13 @@ from pruning_core.errors import ModelError, PruningError
 from pruning_core.graph import TRACE_BATCH, trace
 from pruning_core.loaders.options import split, suffix
 from pruning_core.loaders.seam import model_loader
+from pruning_core.loaders.trusted import is_trusted
 from pruning_core.model import Model
 from pruning_core.onnx_import import Imported, candidates
 from pruning_core.onnx_import.equality import largest_difference
 from pruning_core.onnx_import.inputs import Entry, entries_of, fixed_batch
 from pruning_core.onnx_import.source import architecture_of
+from pruning_core.onnx_import.values import first_line
 from pruning_core.refusals import refused
 
 
@@ -57,9 +59,11 @@ def _imported(proto: onnx.ModelProto, entries: Sequence[Entry], fixed: int | Non
 
 def _read(path: str) -> onnx.ModelProto:
     try:
-        return onnx.load(path, load_external_data=False)
+        return onnx.load(path, load_external_data=is_trusted(path))  # weights in a second file: only where trusted
     except OSError as error:
         raise ModelError(f"'{path}' cannot be read: {error.strerror or error}") from None
+    except onnx.checker.ValidationError as error:
+        raise refused("E222", f"the weights of '{path}' in a second file cannot be read: {first_line(error)}") from None
     except DecodeError:
         raise refused("E220", f"'{path}' is not an ONNX file, or it is cut short") from None
 
@@ -71,7 +75,7 @@ def _note(proto: onnx.ModelProto, imported: Imported, apart: float, scale: float
         f"(largest difference {apart:.2g}, outputs up to {scale:.3g})"
     ]
     if imported.dequantised:
-        parts.append(f"{imported.dequantised} weights stored as whole numbers were dequantised")
+        parts.append(f"stored as whole numbers and dequantised: {imported.dequantised} of its tensors")
     if fixed is not None:
         parts.append(f"the batch of {fixed} that the file fixes was opened")
     left_out = len(proto.graph.output) - len(imported.proto.graph.output)

@@ -14,27 +14,23 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from pruning_core.errors import PruningError
 from pruning_core.onnx_import.batch import Batch
-from pruning_core.onnx_import.gates import as_layer, is_plain
+from pruning_core.onnx_import.gates import as_layer, is_plain, note_zeros
 from pruning_core.onnx_import.linear import Prepared, prepared, with_bias
 from pruning_core.onnx_import.module import Argument, OnnxModel, Slot, Step, Stored, compute
 from pruning_core.onnx_import.operators.creation import MOST_ELEMENTS
 from pruning_core.onnx_import.table import ON_NUMBERS, OPERATORS, Node, key
-from pruning_core.onnx_import.types import NARROW, attributes_of, scope_of, tensor_of
+from pruning_core.onnx_import.types import NARROW, attributes_of, constant_of, scope_of, tensor_of
 from pruning_core.onnx_import.values import (
     MOST_NUMBERS,
     Known,
     Unsupported,
     Value,
     first_line,
-    known,
     known_of,
-    numbers,
     tensor,
 )
 from pruning_core.onnx_import.weights import Constants
 from pruning_core.refusals import refused
-
-MOVES = frozenset("Expand Slice Transpose Reshape Squeeze Unsqueeze Identity Split".split())
 
 
 class Builder:
@@ -65,7 +61,7 @@ class Builder:
             self.batch.enter({entry.name: self.values[entry.name] for entry in entries})
         self.add_all(graph.node)
         self.module.results = [self._result(output.name) for output in graph.output]
-        _forget_early(self.module)
+        self.module.tidy()
         return self.module.eval()
 
     def _count(self, graph: onnx.GraphProto) -> None:
@@ -123,11 +119,11 @@ class Builder:
         if self.constants.narrow.intersection(inputs) and name != "DequantizeLinear":
             raise Unsupported("numbers of 4 bits, and floating point of 8, are read only where they are dequantised")
         if name == "Constant":
-            return self.constants.add(proto.output[0], _constant_value(node))
+            return self.constants.add(proto.output[0], constant_of(node.attributes))
         if all(entry == "" or entry in self.constants for entry in inputs):
             return self._fold(node, inputs, proto.output)
         outputs = tuple(proto.output)
-        self._note_zeros(node, inputs, outputs)
+        note_zeros(self.zeros, node, inputs, outputs, self.constants)
         if is_plain(node, inputs, self.constants):
             inputs = tuple("" if name in self.zeros else name for name in inputs)  # torch's layers start from zero
             node, names, weights = as_layer(node, inputs, self.constants)
@@ -136,13 +132,6 @@ class Builder:
         if form is not None:
             form, outputs = self._with_addition(form, outputs)
         return self._step(*self._arguments(node, inputs, form), outputs)
-
-    def _note_zeros(self, node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        """Follow zeros that are made for the first state of a recurrent layer."""
-        self.zeros.update(name for name in inputs if name in self.constants and not self.constants[name].any())
-        made = node.operator == "ConstantOfShape" and not any(map(float, numbers(node.get("value", known([0.0])))))
-        if made or (node.operator in MOVES and inputs[0] in self.zeros):
-            self.zeros.update(outputs)
 
     def _branch(self, proto: onnx.NodeProto) -> None:
         condition = self.values.get(proto.input[0], self.constants.tensors.get(proto.input[0]))
@@ -254,29 +243,3 @@ class Builder:
         if name not in self.values:
             raise refused("E232", f"the output '{name}' is computed by no node of the ONNX graph")
         return Slot(name)
-
-
-def _constant_value(node: Node) -> Tensor:
-    for attribute, value in node.attributes.items():
-        if attribute == "value":
-            found: Tensor = value
-            return found
-        if attribute in ("value_float", "value_floats"):
-            return torch.tensor(value, dtype=torch.float32)
-        if attribute in ("value_int", "value_ints"):
-            return torch.tensor(value, dtype=torch.int64)
-    raise Unsupported("a constant that is no tensor of numbers is not supported")
-
-
-def _forget_early(module: OnnxModel) -> None:
-    """Leave out steps whose results nothing needs, and note after which step a value is no longer needed."""
-    kept = {result.name for result in module.results if isinstance(result, Slot)}
-    steps = []
-    for step in reversed(module.steps):
-        if not kept.intersection(step.outputs):
-            continue
-        read = {argument.name for argument in step.arguments if isinstance(argument, Slot)}
-        fresh = (read | {name for name in step.outputs if name}) - kept
-        kept |= fresh
-        steps.append(Step(step.node, step.arguments, step.outputs, tuple(sorted(fresh))))
-    module.steps = steps[::-1]

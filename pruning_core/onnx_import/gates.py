@@ -1,5 +1,6 @@
 """Recurrent nodes with stored weights, made into torch's own layers: gates in torch's order, under torch's names."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -8,10 +9,11 @@ from torch import Tensor
 from pruning_core.onnx_import.module import Argument
 from pruning_core.onnx_import.operators.recurrent import DEFAULTS, GATES, TORCH
 from pruning_core.onnx_import.table import Node
+from pruning_core.onnx_import.values import known, numbers
 from pruning_core.onnx_import.weights import Constants
 
 ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}  # torch's gates by their place in ONNX
-WEIGHTS = slice(1, 4)  # inputs W, R, B
+_MOVES = frozenset("Expand Slice Transpose Reshape Squeeze Unsqueeze Identity Split".split())
 
 
 def is_plain(node: Node, inputs: tuple[str, ...], constants: Constants) -> bool:
@@ -48,6 +50,16 @@ def as_layer(
     attributes = {**node.attributes, "has_bias": bias is not None, "hidden_size": r.shape[-1]}
     changed = replace(node, operator=TORCH + node.operator, attributes=attributes)
     return changed, (given[0], given[5], given[6]), tuple(stored)
+
+
+def note_zeros(
+    zeros: set[str], node: Node, inputs: Sequence[str], outputs: Sequence[str], constants: Constants
+) -> None:
+    """Add the values that are zero everywhere, such as those made for the first state of a recurrent layer."""
+    zeros.update(name for name in inputs if name in constants and not constants[name].any())
+    made = node.operator == "ConstantOfShape" and not any(map(float, numbers(node.get("value", known([0.0])))))
+    if made or (node.operator in _MOVES and inputs[0] in zeros):
+        zeros.update(outputs)
 
 
 def _ordered(operator: str, tensor: Tensor) -> Tensor:

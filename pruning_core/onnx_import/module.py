@@ -1,6 +1,6 @@
 """The imported model: operators in order, their weights under dotted names of torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -91,6 +91,19 @@ class OnnxModel(nn.Module):
                 del values[name]
         outputs = [tensor(self.value(result, values)) for result in self.results]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def tidy(self) -> None:
+        """Leave out steps whose results nothing needs, and note after which step a value is no longer needed."""
+        kept = {result.name for result in self.results if isinstance(result, Slot)}
+        steps = []
+        for step in reversed(self.steps):
+            if not kept.intersection(step.outputs):
+                continue
+            read = {argument.name for argument in step.arguments if isinstance(argument, Slot)}
+            fresh = (read | {name for name in step.outputs if name}) - kept
+            kept |= fresh
+            steps.append(replace(step, done=tuple(sorted(fresh))))
+        self.steps = steps[::-1]
 
     def value(self, argument: Argument, values: dict[str, Value]) -> Value:
         """Return what an argument stands for."""

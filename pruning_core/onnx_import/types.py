@@ -1,6 +1,7 @@
 """ONNX element types and constants as torch has them."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,19 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     if node.op_type == "Constant":
         return found
     return {name: known_of(value) if isinstance(value, Tensor) else value for name, value in found.items()}
+
+
+def constant_of(attributes: Mapping[str, Any]) -> Tensor:
+    """Return the tensor of a Constant node."""
+    for attribute, value in attributes.items():
+        if attribute == "value":
+            found: Tensor = value
+            return found
+        if attribute in ("value_float", "value_floats"):
+            return torch.tensor(value, dtype=torch.float32)
+        if attribute in ("value_int", "value_ints"):
+            return torch.tensor(value, dtype=torch.int64)
+    raise Unsupported("a constant that is no tensor of numbers is not supported")
 
 
 def scope_of(node: onnx.NodeProto) -> str:

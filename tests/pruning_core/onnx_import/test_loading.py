@@ -8,6 +8,7 @@ from onnx import TensorProto, helper
 
 import pruning_core as pc
 from pruning_core.errors import PruningError
+from pruning_core.loaders.trusted import trust
 from pruning_core.onnx_import import import_model
 from pruning_core.onnx_import.inputs import entries_of
 from tests.pruning_core.onnx_import.exported import saved
@@ -134,7 +135,7 @@ def test_quantised_weights_become_real_numbers(tmp_path):
     proto = model_of(nodes, {"x": ["n", 2]}, ["y"], {**constants, "zero": np.zeros(3, np.int8)})
     model = pc.load_model(saved(proto, tmp_path))
     assert model.graph.weight("w").tolist() == [[0.5, -1.5], [2, 9], [8, 0]]
-    assert "1 weights stored as whole numbers were dequantised" in model.note
+    assert "stored as whole numbers and dequantised: 1 of its tensors" in model.note
 
 
 def test_a_branch_that_shapes_decide_is_taken():
@@ -193,6 +194,26 @@ def test_files_that_are_not_what_they_should_be(tmp_path):
     function = helper.make_function("own", "f", ["x"], ["y"], calls, [helper.make_opsetid("own", 1)])
     endless.functions.append(function)
     refused(tmp_path, endless, "calls itself")
+
+
+def test_weights_in_a_second_file_are_read_where_that_is_trusted(tmp_path, monkeypatch):
+    """And only from the folder of the model itself."""
+    monkeypatch.setenv("PRUNING_EXPLORER_TRUSTED", "[]")
+    proto = model_of(PRODUCT, {"x": ["n", 4]}, ["z"], DENSE)
+    path = str(tmp_path / "two.onnx")
+    onnx.save_model(proto, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    with pytest.raises(PruningError, match="stands in another file"):
+        pc.load_model(path)
+    trust(path)
+    assert torch.equal(pc.load_model(path).graph.weight("layer"), torch.from_numpy(DENSE["layer/kernel"].T))
+    outside = onnx.load(path, load_external_data=False)
+    for tensor in outside.graph.initializer:
+        tensor.external_data[0].value = "../weights.bin"
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "two.onnx").write_bytes(outside.SerializeToString())
+    trust(str(tmp_path / "inner" / "two.onnx"))
+    with pytest.raises(PruningError, match="in a second file cannot be read"):
+        pc.load_model(str(tmp_path / "inner" / "two.onnx"))
 
 
 def test_functions_of_the_file_are_written_out(tmp_path):

@@ -57,6 +57,7 @@ def test_keras(tmp_path, keras, kind):
         assert pc.prune(model, plan).slimmed.params < model.graph.params
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learn(tmp_path):
     """A classifier gives its probabilities; its label, and names for the classes, are left out."""

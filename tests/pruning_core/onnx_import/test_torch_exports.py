@@ -25,7 +25,8 @@ class Small(nn.Module):
         return self.head(x.flatten(1))
 
 
-@pytest.mark.parametrize(("dynamo", "is_open"), [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize("dynamo", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_network_comes_back_prunes_and_slims(tmp_path, dynamo, is_open):
     """Layers keep their names; 30 % of the channels go, and what remains answers as the masked model."""
     module = Small().eval()

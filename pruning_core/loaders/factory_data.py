@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import import_module
-from re import fullmatch
 from typing import Any
 
 import numpy as np
@@ -12,30 +10,25 @@ from numpy.typing import NDArray
 from pruning_core.data import Dataset, EvalData
 from pruning_core.errors import DataError
 from pruning_core.loaders.arrays import from_arrays
+from pruning_core.loaders.factory import FORM, is_factory, made
 from pruning_core.loaders.options import split
 from pruning_core.loaders.seam import data_loader
 from pruning_core.loaders.splits import dataset_of
 from pruning_core.model import Model
 
-FORM = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 GIVES = "a Dataset, an EvalData, arrays (x, y), arrays by name, or pairs of an input and a target"
 
 
 @data_loader(
     "factory",
-    form="package.module:factory",
-    can_load=lambda spec: fullmatch(FORM, split(spec)[0]) is not None,
+    form=FORM,
+    can_load=is_factory,
     runs_code=True,
+    refusal="E249",
 )
 def load_factory_data(spec: str, model: Model | None = None) -> Dataset:
     """Call the function, without arguments, and take what it gives."""
-    name = split(spec)[0]
-    module, _, function = name.partition(":")
-    try:
-        factory = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise DataError(f"'{name}' cannot be imported: {error}; write it as package.module:factory") from None
-    return _dataset(name, factory(), model, spec)
+    return _dataset(split(spec)[0], made(spec), model, spec)
 
 
 def _dataset(name: str, made: Any, model: Model | None, spec: str) -> Dataset:

@@ -73,12 +73,13 @@ def data_loader(
     names: Callable[[], Iterable[tuple[str, str]]] = _nothing,
     takes: Iterable[str] | None = PREPARING,
     runs_code: bool = False,
+    refusal: str = "E248",
 ) -> Callable[[LoadData], LoadData]:
     """Add a function `(spec, model or None) -> Dataset` to the seam; it may read as the model takes it."""
 
     def add(function: LoadData) -> LoadData:
         options = None if takes is None else frozenset(takes)
-        DATA_LOADERS.add(name, Loader(name, form, can_load, function, names, options, runs_code))
+        DATA_LOADERS.add(name, Loader(name, form, can_load, function, names, options, runs_code, refusal))
         return function
 
     return add

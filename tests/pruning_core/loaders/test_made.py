@@ -119,14 +119,14 @@ def test_a_function_gives_data_of_many_kinds(name: str) -> None:
 def test_a_function_is_not_called_unless_it_is_trusted() -> None:
     with pytest.raises(FileRefused) as caught:
         load_data("mine_for_tests:pair")
-    assert caught.value.code == "E248"
+    assert caught.value.code == "E249"
     for name, message in (
         ("wrong", "gives int"),
         ("objects", "arrays of Python objects"),
-        ("none", "cannot be imported"),
+        ("none", "has no 'none'"),
     ):
         trust(f"mine_for_tests:{name}")
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(PruningError, match=message):
             load_data(f"mine_for_tests:{name}")
 
 

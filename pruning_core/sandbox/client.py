@@ -69,6 +69,7 @@ class Zygote:
 
 
 _lock = threading.Lock()
+_places = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))  # files that are read at once; others wait
 _zygote: Zygote | None = None
 
 
@@ -80,8 +81,9 @@ def warm(limits: Limits = LIMITS) -> None:
 
 def run(request: dict[str, Any], limits: Limits) -> End:
     """Return how the process ended that was asked to read a file."""
-    end = _run(request, limits)
-    return end if end is not None else _run(request, limits) or End()  # once more: it may just have gone idle
+    with _places:
+        end = _run(request, limits)
+        return end if end is not None else _run(request, limits) or End()  # once more: it may just have gone idle
 
 
 def _started(limits: Limits) -> Zygote:
@@ -104,6 +106,8 @@ def _forget(zygote: Zygote) -> None:
 def _run(request: dict[str, Any], limits: Limits) -> End | None:
     """Return how it ended; None when the waiting process was gone before it began."""
     text = json.dumps(request | {"limits": asdict(limits)}).encode()
+    with _lock:
+        zygote = _started(limits)
     asked, ask = os.pipe()
     answer, theirs = os.pipe()
     ends, their_ends = os.pipe()
@@ -111,14 +115,15 @@ def _run(request: dict[str, Any], limits: Limits) -> End | None:
     os.close(ask)
     try:
         with _lock:
-            zygote = _started(limits)
-            try:
-                socket.send_fds(zygote.control, [b"r"], [asked, theirs, their_ends])
-            except OSError:
-                return None
-            finally:
-                for file in (asked, theirs, their_ends):
-                    os.close(file)
+            socket.send_fds(zygote.control, [b"r"], [asked, theirs, their_ends])
+    except OSError:
+        os.close(answer)
+        os.close(ends)
+        return None
+    finally:
+        for file in (asked, theirs, their_ends):
+            os.close(file)
+    try:
         return _listen(zygote, answer, ends, limits)
     finally:
         os.close(answer)

@@ -21,7 +21,7 @@ SYSTEM = (
     *("/usr", "/lib", "/lib64", "/opt", "/etc/ld.so.cache", "/etc/localtime", "/etc/mime.types", "/sys/devices"),
     *("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/sys/vm", "/dev/urandom", "/sys/fs/cgroup"),
 )
-KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHASHSEED", "LD_LIBRARY_PATH", "HF_HOME", "TORCH_HOME")
+KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHASHSEED", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,26 @@ def enter(limits: Limits, folder: str, readable: Iterable[str], kept_open: Itera
     _die_with_parent()
     _close_all_but(kept_open)
     os.chdir(folder)
-    home = os.path.expanduser("~")
+    caches = _caches()
     kept = {name: os.environ[name] for name in os.environ if name in KEPT or name.endswith("_NUM_THREADS")}
-    hub = os.path.join(kept.get("HF_HOME", os.path.join(home, ".cache", "huggingface")), "hub")
     os.environ.clear()
-    os.environ.update(kept | {"HOME": folder, "TMPDIR": folder, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""})
+    os.environ.update(
+        kept | caches | {"HOME": folder, "TMPDIR": folder, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    )
     tempfile.tempdir = folder  # kept by Python from before
     is_alone = _leave_network()
     processes = seccomp.restrict()
     _limit(limits, {} if processes else {resource.RLIMIT_NPROC: 0})  # which would leave it no threads either
-    files = landlock.restrict([*readable, *_libraries(), *SYSTEM, hub], [folder, "/dev/null"])
+    hubs = [os.path.join(cache, "hub") for cache in caches.values()]
+    files = landlock.restrict([*readable, *_libraries(), *SYSTEM, *hubs], [folder, "/dev/null"])
     return Walls(files, is_alone or processes, processes)
+
+
+def _caches() -> dict[str, str]:
+    """Return where models lie that were downloaded by name: data may be meant for one of them."""
+    cache = os.environ.get("XDG_CACHE_HOME", os.path.join(os.path.expanduser("~"), ".cache"))
+    usual = {"HF_HOME": os.path.join(cache, "huggingface"), "TORCH_HOME": os.path.join(cache, "torch")}
+    return {name: os.environ.get(name, place) for name, place in usual.items()}
 
 
 def _die_with_parent() -> None:

@@ -1,10 +1,13 @@
 """However the process ends that reads a file, the caller gets a code; and it ends with its parent and without work."""
 
+import faulthandler
 import os
+import resource
 import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,8 @@ def misbehave(request: dict[str, Any], limits: Limits, answer: int) -> None:
     if tried == "waits":
         time.sleep(60)
     elif tried == "dies of a signal":
+        faulthandler.disable()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.kill(os.getpid(), signal.SIGSEGV)
     elif tried == "is killed":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -170,6 +175,16 @@ def test_a_waiting_process_that_has_ended_is_started_again(waiting: None) -> Non
         assert client.run({"tried": "reads"}, LIMITS).exit == 0
         client._zygote.process.kill()
         client._zygote.process.wait()
+
+
+def test_several_files_are_read_at_once(waiting: None) -> None:
+    limits = Limits(wall_seconds=1)
+    with ThreadPoolExecutor(6) as pool:
+        started = time.monotonic()
+        ends = list(pool.map(lambda tried: client.run({"tried": tried}, limits), ["waits", "reads", "reads", "waits"]))
+    assert [end.is_late for end in ends] == [True, False, False, True]
+    assert [end.exit for end in ends[1:3]] == [0, 0]
+    assert time.monotonic() - started < 8
 
 
 def test_it_ends_without_work(waiting: None) -> None:

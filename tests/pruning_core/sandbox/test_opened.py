@@ -50,8 +50,8 @@ def _is_expected(line: str, folder: Path, path: Path) -> bool:
         return False
     if not argument.startswith("'"):  # the number of an open file, or the C library
         return True
-    hub = str(Path.home() / ".cache" / "huggingface" / "hub")  # the rule that lets architectures be named from there
-    libraries = (hub, *jail._libraries(), *jail.SYSTEM, "/proc", "/dev/null", str(Path(__file__).parents[3]))
+    hubs = [f"{cache}/hub" for cache in jail._caches().values()]  # so that data can be for a model of that name
+    libraries = (*hubs, *jail._libraries(), *jail.SYSTEM, "/proc", "/dev/null", str(Path(__file__).parents[3]))
     name = argument.strip("'")
     return not name.startswith("/") or name == str(path) or name.startswith((str(folder), *libraries))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._ops import OpOverload
 
 from pruning_core.errors import FileRefused
 from pruning_core.loaders.untrained import seed_zero
@@ -72,6 +73,7 @@ def _name_weights(module: fx.GraphModule, parameters: dict[str, Tensor]) -> None
             node.args = fx.node.map_aggregate(node.args, lambda value: _by_name(module, names, value))
         if node.target is torch.ops.aten.convolution.default:
             _name_convolution(node)
+        _let_out_of_place(node)
     module.recompile()
 
 
@@ -90,6 +92,22 @@ def _name_convolution(node: fx.Node) -> None:
         targets = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
         node.args = (inputs, weight, bias, stride, padding, dilation, groups)
     node.target = targets[n - 1]
+
+
+def _let_out_of_place(node: fx.Node) -> None:
+    """Make `relu_` a `relu` where nobody else reads what it overwrites: operators in place are slow to trace."""
+    operator, source = node.target, node.args[0] if node.args else None
+    if not isinstance(operator, OpOverload) or not isinstance(source, fx.Node) or len(source.users) > 1:
+        return
+    is_fresh = isinstance(source.target, OpOverload) and not any(each.alias_info for each in _returns(source.target))
+    name = operator.overloadpacket.__name__
+    other = getattr(torch.ops.aten, name.removesuffix("_"), None) if name.endswith("_") else None
+    if is_fresh and other is not None and operator._overloadname in other.overloads():
+        node.target = getattr(other, operator._overloadname)
+
+
+def _returns(operator: OpOverload) -> Any:
+    return operator._schema.returns
 
 
 def _check_equal(path: str, script: Any, module: nn.Module, examples: tuple[Tensor, ...]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import pruning_core as pc
 from pruning_core.errors import FileRefused
+from pruning_core.loaders.torchscript import converted
 from tests.pruning_core.loaders.made_files import PICTURES, Net, hostile_files, net
 
 INPUTS = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(3))
@@ -104,6 +105,32 @@ def test_recorded_convolutions_of_every_kind(tmp_path: Path) -> None:
     module = Upwards().eval()
     model = pc.load_model(scripted(tmp_path / "net.pt", recorded, module), trusted=True, input_shape="1x4x4")
     check(model, module, ["up", "along"])
+
+
+class InPlace(nn.Module):
+    """One operator overwrites what nobody else reads, another what is read again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        alone = self.first(x).relu_()
+        shared = self.second(alone)
+        clipped = nn.functional.hardtanh_(shared, -0.1, 0.1)
+        return shared * 2 + clipped  # what is read is clipped
+
+
+@pytest.mark.parametrize("script", [torch.jit.script, recorded])
+def test_operators_in_place_do_what_they_did(tmp_path: Path, script: Callable[[nn.Module], Any]) -> None:
+    module = InPlace().eval()
+    path = scripted(tmp_path / "net.pt", script, module)
+    model = pc.load_model(path, trusted=True, input_shape="1x4x4")
+    check(model, module, ["first", "second"])
+    assert model.module(INPUTS).abs().max() <= 0.3 + 1e-6
+    left = [str(node.target) for node in converted(path, (PICTURES,)).graph.nodes]
+    assert ("aten.relu.default" in left, "aten.relu_.default" in left) == (True, False)
+    assert ("aten.hardtanh_.default" in left) == (script is torch.jit.script)  # a recording says what is read then
 
 
 class Choosing(nn.Module):

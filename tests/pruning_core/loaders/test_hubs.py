@@ -1,12 +1,15 @@
 """Models of timm, torchvision and Hugging Face by name; without a network they are random, and say so."""
 
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
+from huggingface_hub import constants
 
 import pruning_core as pc
 from pruning_core.errors import ModelError, UnknownName
@@ -40,6 +43,32 @@ def test_a_model_of_timm() -> None:
     assert model.example_inputs[0].shape == (2, 3, 160, 160)
     assert model.preprocessing == pc.Preprocessing(1 / 255, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     check_rebuilt(model)
+
+
+def test_trained_weights_of_timm_that_come_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = timm.create_model
+
+    def create(name: str, pretrained: bool = False, **options: Any) -> torch.nn.Module:
+        module = made(name, **options)
+        if pretrained:
+            module.head.bias.data += 1
+        return module
+
+    monkeypatch.setattr(timm, "create_model", create)
+    model = pc.load_model(TIMM)
+    assert model.note == "trained weights test_vit.r160_in1k of timm"
+    assert torch.equal(model.module.state_dict()["head.bias"], torch.ones(1000))
+    assert not model.module.training
+
+
+def test_the_hub_is_asked_only_where_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for answer in (False, True):
+        monkeypatch.setattr(network, "answers", lambda _, answer=answer: answer)
+        with network.hugging_face():
+            assert constants.HF_HUB_OFFLINE is not answer
+            assert socket.getdefaulttimeout() == network.DOWNLOAD_SECONDS
+        assert (constants.HF_HUB_OFFLINE, socket.getdefaulttimeout()) == (False, None)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def check_fits(data: EvalData, graph: ModelGraph) -> None:
         _check_input(data, graph, place)
     if data.targets is None:
         return
-    if data.targets.dtype.kind == "f":
+    if data.is_regression:
         _check_predicted(data, graph.output_shape)
     else:
         _check_classes(data, graph.output_shape)
@@ -96,7 +96,7 @@ def _check_predicted(data: EvalData, output_shape: tuple[int, ...]) -> None:
     if prod(found) != prod(output_shape):
         raise told(
             "E309",
-            f"data '{data.name}' has targets that are floats, {prod(found)} for each example, but the model gives "
+            f"data '{data.name}' has {prod(found)} numbers to predict for each example, but the model gives "
             f"{prod(output_shape)} numbers; give as many to predict, or whole class numbers",
         )
 

@@ -132,7 +132,7 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(
         (
             (2, 28, 28),
             (0.5, 1.0),
-            "E309: data 'odd' has targets that are floats, 1 for each example, but the model gives 10 numbers; give as "
+            "E309: data 'odd' has 1 numbers to predict for each example, but the model gives 10 numbers; give as "
             "many to predict, or whole class numbers",
         ),
     ],

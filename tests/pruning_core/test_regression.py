@@ -123,7 +123,7 @@ def test_what_is_measured_of_a_model(model: Model) -> None:
 def test_targets_must_be_as_many_as_outputs(model: Model) -> None:
     check_fits(data(), model.graph)
     two = EvalData("homes", "all", data().inputs, np.zeros((N, 2)))
-    refused = "^data 'homes' has targets that are floats, 2 for each example, but the model gives 1 numbers"
+    refused = "^data 'homes' has 2 numbers to predict for each example, but the model gives 1 numbers"
     with pytest.raises(DataError, match=refused):
         check_fits(two, model.graph)
     with pytest.raises(DataError, match=r"^the model gives one number for each example"):

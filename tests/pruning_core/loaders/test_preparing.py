@@ -140,6 +140,11 @@ def test_labels_that_are_whole_floats_are_classes_where_the_model_has_classes(tm
     assert load_data(spec, model=reader(3, 6, 8)).validation.has_classes
     assert load_data(spec, model=reader(3, 6, 8, outputs=1)).validation.is_regression
     assert load_data(f"{spec}+task@regression", model=reader(3, 6, 8)).validation.is_regression
+    two = load_data(
+        f"{stored(tmp_path, PIXELS, y=np.full((4, 2), 9))}+task@regression", model=reader(3, 6, 8, outputs=2)
+    )
+    check_fits(two.validation, reader(3, 6, 8, outputs=2).graph)
+    assert two.validation.labels().dtype == torch.float32
 
 
 def test_the_same_text_twice_is_the_same_preparation(tmp_path: Path) -> None:

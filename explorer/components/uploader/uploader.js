@@ -96,7 +96,14 @@ function finished(view, request) {
   }
   ended(view, null);
   const file = { token: answer.token, name: answer.name };
-  if (view.mounted) view.send(file); else waiting.set(view.data.key, file);
+  if (view.mounted) { view.send(file); closeMenu(view); } else waiting.set(view.data.key, file);
+}
+
+// What becomes of the file is said below the navigation, which an open menu would cover.
+function closeMenu(view) {
+  const escape = { key: 'Escape', code: 'Escape', keyCode: 27, bubbles: true, composed: true };
+  view.root.dispatchEvent(new KeyboardEvent('keydown', escape));
+  view.root.dispatchEvent(new KeyboardEvent('keyup', escape));
 }
 
 function read(text) {

@@ -27,6 +27,7 @@ def write_snippet(bundle: Bundle, path: Path) -> None:
 def snippet(model: str, data: EvalData, calibration: EvalData | None) -> str:
     """Return Python that loads `model` and `data` by name or file, applies the plan file, and measures."""
     how = f"{data.source!r}, pc.{data.preprocessing!r}, model" if data.source else repr(data.name)
+    how += ", trusted=True" if needs_trust(data.source or data.name) else ""
     seen = "data" if calibration is None else f"dataset.split({calibration.split!r})"
     return TEMPLATE.format(
         model=model,

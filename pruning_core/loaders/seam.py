@@ -112,12 +112,17 @@ def load_untrained(spec: str, n_classes: int | None = None) -> Model:
     return loader.untrained(spec, n_classes)
 
 
-def load_data(spec: str, preprocessing: Preprocessing | None = None, model: Model | None = None) -> Dataset:
+def load_data(
+    spec: str, preprocessing: Preprocessing | None = None, model: Model | None = None, *, trusted: bool = False
+) -> Dataset:
     """Load data by a sample's name, a file or folder, or what else `pruning-explorer list data` names.
 
     Data are read as `model` takes them. `preprocessing` replaces what the text says (`digits.npz+preset@mnist`), which
     replaces the data's own; data that say nothing of theirs are prepared as `model` was trained, where that is known.
+    `trusted` lets this function run, here and in worker processes.
     """
+    if trusted:
+        trust(spec)
     dataset = find_data(spec).load(spec, model)
     return fitted(dataset, split(spec)[1], preprocessing, model)
 

@@ -52,6 +52,11 @@ def number() -> int:
     return 5
 
 
+def arrays() -> tuple[Any, Any]:
+    """Two examples with their classes."""
+    return torch.zeros(2, 4).numpy(), torch.arange(2).numpy()
+
+
 def failing() -> nn.Module:
     """Raises."""
     raise ValueError("no luck\nat all")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,16 @@ def test_what_a_text_names_is_trusted_together_and_a_snippet_says_so() -> None:
     assert "trusted" not in before + snippet("lenet_300_100", DATA, None)
     for name in (PAIR, f"net.pt+as@{PAIR}", text):
         assert f"model = pc.load_model({name!r}, trusted=True)\n" in snippet(name, DATA, None)
+    made = replace(DATA, source=PAIR)
+    assert f"load_data({PAIR!r}, pc.{made.preprocessing!r}, model, trusted=True)\n" in snippet(
+        "lenet_300_100", made, None
+    )
+
+
+def test_data_of_a_function_are_made_once_it_is_trusted() -> None:
+    with pytest.raises(FileRefused):
+        pc.load_data(f"{HERE}:arrays")
+    assert pc.load_data(f"{HERE}:arrays", trusted=True).validation.labels().tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("spec", [f"{PAIR}+norms@mnist", f"lenet_300_100+norms@{PAIR}"])

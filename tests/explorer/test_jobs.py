@@ -13,9 +13,10 @@ import pytest
 import torch
 
 import pruning_core as pc
-from explorer import export_work, jobs, resources, tasks, work
+from explorer import export_work, jobs, resources, tasks, turns, work
 from explorer.jobs import Job
 from explorer.present import sweeps
+from explorer.settings import SETTINGS
 from explorer.tasks import findings
 from pruning_core import PruningError, Request
 from pruning_core.plan import LayerPlan, Plan
@@ -343,3 +344,36 @@ class _Task:
 
     def cancelled(self) -> bool:
         return False
+
+
+# ---- a server for a class
+
+
+def test_a_visitor_of_a_hosted_server_has_a_few_jobs_and_another_has_his_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SETTINGS, "local", False)
+    gate = Gate()
+    mine = [jobs.start(k, f"job {k}", gate, session="me") for k in range(5)]
+    assert [job.state for job in mine[:2]] == ["running", "waiting"]
+    assert [job.live for job in mine] == [True] * 4 + [False]
+    assert mine[-1].state == "failed"
+    assert "4 of your jobs run or wait, as many as jobs_running and jobs_waiting allow" in mine[-1].error
+    other = jobs.start("other", "other", gate, session="another")
+    assert other.live
+    gate.open.set()
+    for job in (*mine, other):
+        finished(job)
+    assert finished(jobs.start("again", "again", gate, session="me")).state == "done"
+
+
+@pytest.mark.parametrize(("local", "running_at_once"), [(False, 1), (True, 2)])
+def test_a_visitor_has_one_place_of_several(monkeypatch: pytest.MonkeyPatch, local: bool, running_at_once: int) -> None:
+    monkeypatch.setattr(SETTINGS, "local", local)
+    monkeypatch.setattr(turns, "TURNS", turns.Turns(lambda: 2, turns.TURNS._each))
+    gate = Gate()
+    mine = [jobs.start(k, f"job {k}", gate, session="me") for k in range(3)]
+    assert [job.state for job in mine].count("running") == running_at_once
+    if not local:
+        assert jobs.start("other", "other", gate, session="another").state == "running"
+    gate.open.set()
+    for job in mine:
+        finished(job)

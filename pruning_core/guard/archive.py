@@ -41,12 +41,13 @@ def entries(data: Data, limits: Limits, code: str = "E302") -> list[Entry]:
 
 
 def head(data: Data, entry: Entry, n_bytes: int, code: str = "E302") -> bytes:
-    """Return the first bytes of a file in the archive, unpacked as far as they are asked for."""
+    """Return the first bytes of a file in the archive, unpacked, no more than it says it has."""
+    n_bytes = min(n_bytes, entry.size)
     packed = data[entry.start : entry.start + entry.packed]
     if entry.method == STORED:
         return bytes(packed[:n_bytes])
     try:
-        return zlib.decompressobj(-15).decompress(packed, n_bytes)
+        return zlib.decompressobj(-15).decompress(packed, n_bytes) if n_bytes else b""  # of which 0 means all
     except zlib.error:
         raise refused(code, f"{shown(entry.name)} in the archive is damaged") from None
 

@@ -13,7 +13,7 @@ MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 65_536
 _HEADER = re.compile(
     r"\s*\{\s*'descr':\s*'([<>|=]?)([a-zA-Z?])(\d{0,6})(?:\[[^'\]]{1,20}\])?',\s*'fortran_order':\s*(?:True|False),\s*"
-    r"'shape':\s*\(((?:\d{1,19},?\s*){0,64})\),?\s*\}\s*"
+    r"'shape':\s*\(((?:\d{1,19},\s*){0,64}(?:\d{1,19})?)\),?\s*\}\s*"
 )
 _OBJECTS = re.compile(r"'descr':\s*'\|?O|'O'|'\|O")
 

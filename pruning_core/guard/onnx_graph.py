@@ -68,7 +68,7 @@ class Node:
     value: list[int] = field(default_factory=list)  # of a Constant, or the shape that an attribute gives
 
 
-def add_graph(data: memoryview, start: int, stop: int, totals: Totals, depth: int, outer: Scope | None = None) -> Scope:
+def add_graph(data: wire.Wire, start: int, stop: int, totals: Totals, depth: int, outer: Scope | None = None) -> Scope:
     """Walk one graph; graphs in it count into the scope of the outermost."""
     totals.limits.check("E611", "nesting", depth, "graphs of the model are nested {} deep")
     scope = outer or Scope()
@@ -93,7 +93,7 @@ def add_graph(data: memoryview, start: int, stop: int, totals: Totals, depth: in
     return scope
 
 
-def add_function(data: memoryview, start: int, stop: int, totals: Totals) -> Scope:
+def add_function(data: wire.Wire, start: int, stop: int, totals: Totals) -> Scope:
     """Walk one local function."""
     scope, texts = Scope(), {F_NAME: "", F_DOMAIN: "", F_OVERLOAD: ""}
     for number, kind, value, end in wire.fields(data, start, stop):
@@ -110,7 +110,7 @@ def add_function(data: memoryview, start: int, stop: int, totals: Totals) -> Sco
     return scope
 
 
-def _add_node(data: memoryview, start: int, stop: int, totals: Totals, scope: Scope, depth: int) -> Node:
+def _add_node(data: wire.Wire, start: int, stop: int, totals: Totals, scope: Scope, depth: int) -> Node:
     totals.nodes += 1
     totals.limits.check("E610", "nodes", totals.nodes, "the model has {} operators or more")
     scope.n_nodes += 1
@@ -138,7 +138,7 @@ def _add_node(data: memoryview, start: int, stop: int, totals: Totals, scope: Sc
 
 
 def _read_attribute(
-    data: memoryview, start: int, stop: int, node: Node, totals: Totals, scope: Scope, depth: int
+    data: wire.Wire, start: int, stop: int, node: Node, totals: Totals, scope: Scope, depth: int
 ) -> None:
     name, whole = b"", list[int]()
     for number, kind, value, end in wire.fields(data, start, stop):
@@ -156,7 +156,7 @@ def _read_attribute(
         node.value = whole
 
 
-def _check_value(data: memoryview, start: int, stop: int, totals: Totals) -> None:
+def _check_value(data: wire.Wire, start: int, stop: int, totals: Totals) -> None:
     """Refuse an input, output or value whose fixed dimensions alone are more numbers than the limit."""
     count, name = 1, b""
     for number, kind, value, end in wire.fields(data, start, stop):
@@ -170,7 +170,7 @@ def _check_value(data: memoryview, start: int, stop: int, totals: Totals) -> Non
                 totals.limits.check("E612", "numbers", count, f"the value {shown(name)} has {{}} numbers")
 
 
-def _dimensions(data: memoryview, start: int, stop: int) -> list[int]:
+def _dimensions(data: wire.Wire, start: int, stop: int) -> list[int]:
     """Return the fixed dimensions of TypeProto.tensor_type.shape.dim.dim_value."""
     places = [(start, stop)]
     for step in (1, 2, 1):

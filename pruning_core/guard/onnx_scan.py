@@ -19,18 +19,19 @@ NEWEST_VERSION = 64  # of the file format; it is 13 today
 
 def check_onnx(data: memoryview, limits: Limits) -> str:
     """Return the kind; refuse an ONNX file by the first thing in it that is not to be read."""
+    wired = wire.Wire(data)
     totals, graphs, functions, opsets = Totals(limits), list[Scope](), list[Scope](), Counter[str]()
-    for number, kind, value, end in wire.fields(data, 0, len(data)):
+    for number, kind, value, end in wire.fields(wired, 0, len(data)):
         if number == VERSION and (kind != wire.VARINT or not 0 < value < NEWEST_VERSION):
             raise refused("E220", "the file does not start as an ONNX model does")
         if kind != wire.BYTES:
             continue
         if number == GRAPH:
-            graphs.append(add_graph(data, value, end, totals, 0))
+            graphs.append(add_graph(wired, value, end, totals, 0))
         elif number == FUNCTIONS:
-            functions.append(add_function(data, value, end, totals))
+            functions.append(add_function(wired, value, end, totals))
         elif number == OPSETS:
-            _add_opset(data, value, end, opsets)
+            _add_opset(wired, value, end, opsets)
         elif number == TRAINING:
             raise refused("E226", "the file holds graphs for training")
     if len(graphs) != 1:
@@ -40,7 +41,7 @@ def check_onnx(data: memoryview, limits: Limits) -> str:
     return "onnx"
 
 
-def _add_opset(data: memoryview, start: int, stop: int, opsets: Counter[str]) -> None:
+def _add_opset(data: wire.Wire, start: int, stop: int, opsets: Counter[str]) -> None:
     domain, version = "", 0
     for number, kind, value, end in wire.fields(data, start, stop):
         if number == 1 and kind == wire.BYTES:

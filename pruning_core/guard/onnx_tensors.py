@@ -38,12 +38,12 @@ class Tensor:
         return count
 
 
-def read_tensor(data: memoryview, start: int, stop: int, limits: Limits) -> Tensor:
+def read_tensor(data: wire.Wire, start: int, stop: int, limits: Limits) -> Tensor:
     """Return a tensor whose shape fits its bytes; weights in another file are refused."""
     tensor = Tensor()
     for number, kind, value, end in wire.fields(data, start, stop):
         if number == DIMS:
-            tensor.dims += wire.varints(data, kind, value, end)
+            tensor.dims += wire.varints(data, kind, value, min(end, value + 10 * MOST_DIMENSIONS + 10))
             if len(tensor.dims) > MOST_DIMENSIONS:
                 raise refused("E211", f"weight {shown(tensor.name)} has more than {MOST_DIMENSIONS} dimensions")
         elif number == TYPE and kind == wire.VARINT:

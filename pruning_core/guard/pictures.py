@@ -9,6 +9,7 @@ from pruning_core.refusals import refused
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 ENOUGH = 1 << 20  # bytes in which a JPEG names its size, behind previews and colour profiles
+MOST_SEGMENTS = 500  # of a JPEG before its size
 _NO_SIZE = {0x01, *range(0xD0, 0xDA)}  # JPEG markers without a length
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG markers that name the size
 Size = tuple[int, int]
@@ -72,7 +73,9 @@ def _webp(data: bytes) -> Size | None:
 
 def _jpeg(data: bytes) -> Size | None:
     place = 2
-    while place + 4 <= len(data) and data[place] == 0xFF:
+    for _ in range(MOST_SEGMENTS):
+        if place + 4 > len(data) or data[place] != 0xFF:
+            return None
         marker = data[place + 1]
         if marker == 0xFF:
             place += 1

@@ -10,7 +10,7 @@ from pruning_core.refusals import refused
 CHUNK = 1 << 20
 DELIMITERS = (b",", b"\t", b";")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
-_NUMBER = re.compile(rb"\s*\"?[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\"?\s*")
+_NUMBER = re.compile(rb"\s*\"?[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\"?\s*")
 
 
 def is_text(data: Data) -> bool:
@@ -43,9 +43,13 @@ def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, start: int, is_las
 
 
 def _check_lines(data: Data, limits: Limits) -> None:
-    longest = limits.line_kb << 10
-    if len(data) > longest and re.search(rb"[^\n]{%d}" % (longest + 1), data):
-        raise limits.exceeded("E618", "line_kb", f"a line of the text has more than {limits.line_kb} kB")
+    longest, length = limits.line_kb << 10, 0  # of the line so far
+    for start in range(0, len(data), CHUNK):
+        first, *others = bytes(data[start : start + CHUNK]).split(b"\n")
+        length += len(first)
+        if max(length, *map(len, others), 0) > longest:
+            raise limits.exceeded("E618", "line_kb", f"a line of the text has more than {limits.line_kb} kB")
+        length = len(others[-1]) if others else length
 
 
 def _delimiter(data: Data) -> bytes | None:

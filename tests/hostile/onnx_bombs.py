@@ -56,6 +56,9 @@ def cases(marker: Path) -> list[Case]:
         "sparse weights": ("E223", _sparse),
         "sparse weights in a Constant": ("E223", _sparse_constant),
         "graphs for training": ("E226", _training),
+        "two graphs": ("E220", lambda: onnx([relu()]) + onnx([relu()])),
+        "no graph": ("E220", lambda: b"\x08\x0a"),
+        "version 0": ("E220", lambda: b"\x08\x00" + onnx([relu()])),
     }
     return [Case(KIND, name, "evil.onnx", make, code) for name, (code, make) in made.items()]
 

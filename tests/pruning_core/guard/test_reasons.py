@@ -2,7 +2,9 @@
 
 import io
 import struct
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,10 @@ from pruning_core.errors import FileRefused
 from pruning_core.guard import Limits, check, check_bytes
 from pruning_core.guard.archive import entries
 from pruning_core.guard.text import CHUNK
+from tests.fuzz.scanner import outcome
 from tests.hostile.archives import GOOD, _patched
 from tests.hostile.case import array_header, call, npy, onnx, relu, safetensors, shape, tensor, torch_zip, zipped
-from tests.hostile.onnx_bombs import _functions, _nested
+from tests.hostile.onnx_bombs import _functions, _length, _nested
 from tests.hostile.pictures import png
 
 DIRECTORY, END = GOOD.index(b"PK\1\2"), GOOD.index(b"PK\5\6")
@@ -176,3 +179,39 @@ def _refused(content: bytes, limits: Limits | None = None) -> str:
     with pytest.raises(FileRefused) as caught:
         check_bytes(content, limits or Limits())
     return str(caught.value)
+
+
+def _fields(content: bytes) -> bytes:
+    """Return an ONNX file whose graph is these bytes."""
+    return b"\x08\x0a\x3a" + _length(content) + content
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2]) + _length(content) + content
+
+
+def _jpegs(segment: bytes) -> bytes:
+    return zipped({f"cats/{i}.jpg": b"\xff\xd8" + segment * (400_000 // len(segment)) for i in range(20)})
+
+
+ENDLESS = [
+    ("E610", lambda: _fields(b"\x50\x00" * 3_000_001)),
+    ("E211", lambda: _fields(_field(5, _field(1, b"\x01" * 6_000_000)))),  # dimensions of one tensor
+    ("E305", lambda: npy(array_header("(" + "1" * 50_000 + "x)"))),
+    ("E305", lambda: npy(array_header("(" + "1, " * 15_000 + "x)"))),
+    ("E313", lambda: _jpegs(b"\xff")),
+    ("E313", lambda: _jpegs(b"\xff\xe0\x00\x02")),
+    ("text", lambda: b"a" * (4 << 20)),
+    ("text", lambda: b"1" * (1 << 19) + b"x,"),
+    ("text", lambda: b" " * (1 << 19) + b","),
+    ("E210", lambda: safetensors(b"{" + b"[" * 4_000_000)),
+]
+
+
+@pytest.mark.parametrize(("told", "make"), ENDLESS, ids=range(len(ENDLESS)))
+def test_no_file_takes_long(told: str, make: Callable[[], bytes]) -> None:
+    """Files of some megabytes on which a careless reader would take minutes or hours."""
+    content = make()
+    started = time.process_time()
+    assert outcome(content) == told
+    assert time.process_time() - started < 8

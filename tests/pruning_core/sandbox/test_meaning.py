@@ -48,3 +48,9 @@ def test_graphs_that_mean_nothing(nodes: list[NodeProto], inputs: int, code: str
     with pytest.raises(FileRefused) as caught:
         rehearse(str(tmp_path / "net.onnx"), "model")
     assert (caught.value.code, str(tmp_path) in str(caught.value)) == (code, False), str(caught.value)
+
+
+def test_what_is_named_by_a_module_needs_trust() -> None:
+    with pytest.raises(FileRefused) as caught:
+        rehearse("tests.zoo:SMALL", "model")
+    assert caught.value.code == "E248"

@@ -10,6 +10,7 @@ from torch import nn
 
 from pruning_core.data import EvalData, check_fits
 from pruning_core.errors import FileRefused
+from pruning_core.loaders.seam import MODEL_LOADERS, Loader, load_model
 from pruning_core.model import Model
 from pruning_core.sandbox import rehearse
 from tests.hostile.case import graph, model, relu
@@ -50,7 +51,9 @@ def test_graphs_that_mean_nothing(nodes: list[NodeProto], inputs: int, code: str
     assert (caught.value.code, str(tmp_path) in str(caught.value)) == (code, False), str(caught.value)
 
 
-def test_what_is_named_by_a_module_needs_trust() -> None:
-    with pytest.raises(FileRefused) as caught:
-        rehearse("tests.zoo:SMALL", "model")
+def test_what_runs_code_needs_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = Loader("mine", "file.mine", lambda spec: spec.endswith(".mine"), load_model, lambda: (), runs_code=True)
+    monkeypatch.setitem(MODEL_LOADERS._members, "mine", loader)
+    with pytest.raises(FileRefused, match="--trust-file") as caught:
+        load_model("net.mine")
     assert caught.value.code == "E248"

@@ -12,7 +12,9 @@ from pruning_core.errors import DataError
 
 Resize = Literal["none", "crop", "stretch"]
 Channels = Literal["stored", "reversed", "repeated"]
-Layout = Literal["stored", "channels_first", "channels_last"]
+Layout = Literal["stored", "channels_first", "channels_last", "stays_last"]
+READ_LAST = ("channels_last", "stays_last")
+STORED_LAST = ("channels_first", "stays_last")
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,7 +23,7 @@ class Preprocessing:
 
     `resize` to `size` (shorter side and centre crop, or stretched), and the order of the channels (RGB to BGR is
     reversed, one grey channel is repeated to three). `layout` is what the model reads where the data are stored in the
-    other: channels_first is (n, channels, height, width).
+    other, channels_first is (n, channels, height, width); stays_last: both are (n, height, width, channels).
     """
 
     scale: float = 1.0
@@ -60,7 +62,7 @@ class Preprocessing:
     def apply(self, inputs: Tensor) -> Tensor:
         """Return float32 inputs (batch, channels, ...), of the same shape unless resized or arranged otherwise."""
         inputs = self._arranged(inputs.float())
-        axis = inputs.dim() - 1 if self.layout == "channels_last" else 1
+        axis = inputs.dim() - 1 if self.layout in READ_LAST else 1
         channels = inputs.shape[axis] if inputs.dim() > 1 else 1
         for values in (self.mean, self.std):
             if len(values) not in (1, channels):
@@ -77,14 +79,14 @@ class Preprocessing:
             raise DataError(
                 f"inputs of shape {tuple(inputs.shape[1:])} are no pictures, so they have no size or channels"
             )
-        inputs = inputs.movedim(-1, 1) if self.layout == "channels_first" else inputs
+        inputs = inputs.movedim(-1, 1) if self.layout in STORED_LAST else inputs
         if self.channels == "reversed":
             inputs = inputs.flip(1)
         if self.channels == "repeated":
             inputs = inputs.expand(-1, 3, -1, -1) if inputs.shape[1] == 1 else inputs
         if self.resize != "none" and self.size is not None:
             inputs = resized(inputs, self.resize, self.size)
-        return inputs.movedim(1, -1) if self.layout == "channels_last" else inputs
+        return inputs.movedim(1, -1) if self.layout in READ_LAST else inputs
 
     def __repr__(self) -> str:
         said = [f for i, f in enumerate(fields(self)) if i < 3 or getattr(self, f.name) != f.default]

@@ -155,8 +155,9 @@ def _shaped(data: EvalData, shape: tuple[int, ...], wanted: Mapping[str, Any]) -
     has_first = stored[0] in CHANNELS if said == "auto" else said == "channels_first"
     wants_first = shape[0] in CHANNELS
     changes: dict[str, Any] = {}
-    if has_first != wants_first and data.preprocessing.layout == "stored":
-        layout: Layout = "channels_first" if wants_first else "channels_last"
+    stays = not has_first and not wants_first and stored[-1] in CHANNELS and shape[-1] in CHANNELS
+    if data.preprocessing.layout == "stored" and (stays or has_first != wants_first):
+        layout: Layout = "stays_last" if stays else "channels_first" if wants_first else "channels_last"
         changes["layout"] = layout
     channels, wanted_channels = stored[0 if has_first else -1], shape[0 if wants_first else -1]
     if (channels, wanted_channels) == (1, 3):

@@ -10,7 +10,7 @@ from pruning_core.loaders.preparing import OWN
 from pruning_core.loaders.presets import PRESETS, are_pixels, on_stored
 from pruning_core.model import Model
 from pruning_core.positions import are_scores
-from pruning_core.preprocessing import Channels
+from pruning_core.preprocessing import READ_LAST, Channels
 
 NEAR = 1.5  # times the share of right answers that guessing gives
 
@@ -70,7 +70,7 @@ def _correct(model: Model, data: EvalData) -> int:
 def _others(model: Model, data: EvalData) -> Iterator[tuple[str, Preprocessing]]:
     """Yield the option and what it does: the model's own preparation, and all presets that fit, in BGR too."""
     now = data.preprocessing
-    channels = data.shapes[0][-1 if now.layout == "channels_last" else 0]
+    channels = data.shapes[0][-1 if now.layout in READ_LAST else 0]
     own = {OWN: model.preprocessing} if model.preprocessing is not None else {}
     for name, pixels in {**own, **{name: preset.pixels for name, preset in PRESETS.items()}}.items():
         if {len(pixels.mean), len(pixels.std)} - {1, channels}:

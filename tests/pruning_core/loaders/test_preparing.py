@@ -114,6 +114,20 @@ def test_the_layout_follows_from_the_shapes(tmp_path: Path, from_: tuple[int, ..
     assert ("channels first" if to[0] == 3 else "channels last") in str(data.preprocessing)
 
 
+def test_channels_that_stand_last_in_data_and_model_are_prepared_as_channels(tmp_path: Path) -> None:
+    spec, model = stored(tmp_path, np.moveaxis(PIXELS, 1, -1)), reader(6, 8, 3)
+    data = load_data(f"{spec}+mean@1,2,3+channels@bgr", model=model).validation
+    check_fits(data, model.graph)
+    expected = torch.from_numpy(PIXELS).float().flip(1) - torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
+    torch.testing.assert_close(data.batch(slice(None)), expected.movedim(1, -1))
+    features = load_data(stored(tmp_path, np.ones((2, 16, 5, 5))), model=reader(16, 5, 5)).validation
+    assert features.preprocessing == Preprocessing()  # no pictures
+    spec = stored(tmp_path, np.moveaxis(PIXELS, 1, -1))
+    small = load_data(f"{spec}+resize@crop", model=reader(6, 4, 3)).validation
+    assert small.shapes == ((6, 4, 3),)
+    assert small.batch(slice(0, 2)).shape == (2, 6, 4, 3)
+
+
 def test_a_layout_that_shapes_leave_open_can_be_said(tmp_path: Path) -> None:
     x = np.arange(2 * 3 * 4 * 3, dtype=np.float32).reshape(2, 3, 4, 3)  # either 3 could be the channels
     found = prepared(f"{stored(tmp_path, x)}+layout@channels_last", reader(3, 3, 4))

@@ -1,6 +1,7 @@
 """One NumPy array of inputs, and one of targets where it is named: `x.npy+y@y.npy`. Both stay on the disk."""
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def _mapped(path: str) -> Array:
         raise DataError(f"cannot read '{path}': there is no such file") from None
     except OSError as error:
         raise DataError(f"cannot read '{path}': {error.strerror or 'it is damaged'}") from None
-    except (ValueError, EOFError, SyntaxError, OverflowError) as error:
+    except (ValueError, EOFError, SyntaxError, OverflowError, TokenError) as error:
         code = "E303" if "pickle" in str(error).lower() or "object" in str(error).lower() else "E302"
         raise refused(code, f"'{path}' is not a plain NumPy array, or damaged") from None
     return found

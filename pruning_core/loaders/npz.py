@@ -3,6 +3,7 @@
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from pruning_core.loaders.arrays import HOW, Array, from_arrays, wanted
 from pruning_core.loaders.options import split, suffix
 from pruning_core.loaders.seam import data_loader
 from pruning_core.model import Model
+from pruning_core.refusals import told
 
-UNREADABLE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, MemoryError)
+UNREADABLE: tuple[type[Exception], ...] = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+UNREADABLE += (RuntimeError, MemoryError, SyntaxError, TokenError)  # the last two of a header
 
 
 @data_loader("npz", form="file.npz with x and y", can_load=lambda spec: suffix(spec) == ".npz")
@@ -29,7 +32,7 @@ def _read(path: str, model: Model | None) -> dict[str, Array]:
         with open(path, "rb") as file:  # np.load would leave a file that it refuses open
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"'{path}' holds one array without a name; {HOW}")
+                raise told("E304", f"'{path}' holds one array without a name; {HOW}")
             with archive:
                 return {key: archive[key] if wanted(key, model) else np.empty(0) for key in archive.files}
     except FileNotFoundError:
@@ -37,6 +40,6 @@ def _read(path: str, model: Model | None) -> dict[str, Array]:
     except OSError as error:
         raise DataError(f"cannot read '{path}': {error.strerror or 'it is damaged'}") from None
     except UNREADABLE:
-        raise DataError(
-            f"cannot read '{path}': it is not a plain NumPy archive (or damaged, or pickled); {HOW}"
+        raise told(
+            "E302", f"cannot read '{path}': it is not a plain NumPy archive (or damaged, or pickled); {HOW}"
         ) from None

@@ -4,20 +4,25 @@ So the shape of every value is known when its readers are built: branches on siz
 exporter wrote into a Reshape is found.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import onnx
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
 
 from pruning_core.errors import PruningError
 from pruning_core.onnx_import.batch import Batch
 from pruning_core.onnx_import.gates import as_layer, is_plain, note_zeros
 from pruning_core.onnx_import.linear import Prepared, prepared, with_bias
-from pruning_core.onnx_import.module import Argument, OnnxModel, Slot, Step, Stored, compute
-from pruning_core.onnx_import.operators.creation import MOST_ELEMENTS
+from pruning_core.onnx_import.module import Argument, OnnxModel, Slot, Step, compute
+from pruning_core.onnx_import.operators.creation import MOST_ELEMENTS, MOST_VALUES, check_size
 from pruning_core.onnx_import.table import ON_NUMBERS, OPERATORS, Node, key
 from pruning_core.onnx_import.types import NARROW, attributes_of, constant_of, scope_of, tensor_of
 from pruning_core.onnx_import.values import (
@@ -163,13 +168,17 @@ class Builder:
             for i, name in enumerate(inputs)
         ]
         with torch.no_grad():
+            self._check_sizes(node, values)
             results = [tensor(value) for value in compute(node, values)]
-        if sum(result.numel() for result in results) > MOST_ELEMENTS:
-            raise Unsupported(f"it makes a constant of more than {MOST_ELEMENTS:,} elements")
         origin = next((self.constants.origins[name] for name in inputs if name), None)
         self.dequantised += node.operator == "DequantizeLinear"
         for name, result in zip(outputs, results, strict=False):
             self.constants.add(name, result, origin)
+
+    def _check_sizes(self, node: Node, values: Sequence[Value]) -> None:
+        """Refuse a constant that would fill the memory before it is made."""
+        with self.mode, contextlib.suppress(DataDependentOutputException, DynamicOutputShapeException):
+            check_size(compute(node, list(values)), MOST_ELEMENTS)
 
     # ------------------------------------------------------------ steps
     def _with_addition(self, form: Prepared, outputs: tuple[str, ...]) -> tuple[Prepared, tuple[str, ...]]:
@@ -221,20 +230,16 @@ class Builder:
         return known_of(constant)
 
     def _step(self, node: Node, arguments: tuple[Argument, ...], outputs: tuple[str, ...]) -> None:
-        values = [self._value(argument) for argument in arguments]
+        values = [self.module.value(argument, self.values) for argument in arguments]
         with self.mode, torch.no_grad():
             arguments = self.batch.mended(node, arguments, values, self.module)
-            results = compute(node, [self._value(argument) for argument in arguments])
+            results = compute(node, [self.module.value(argument, self.values) for argument in arguments])
+            check_size(results, MOST_VALUES)
             self.batch.follow(node, outputs, values, results)
         for name, result in zip(outputs, results, strict=False):
             if name:
                 self.values[name] = result
         self.module.steps.append(Step(node, arguments, outputs))
-
-    def _value(self, argument: Argument) -> Value:
-        if isinstance(argument, Slot):
-            return self.values[argument.name]
-        return self.module.stored(argument.path) if isinstance(argument, Stored) else argument
 
     def _result(self, name: str) -> Argument:
         name = self.aliases.get(name, name)

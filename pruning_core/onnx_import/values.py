@@ -81,6 +81,8 @@ def operand(value: Value, other: Value) -> Any:
 
 def each(function: Callable[..., Any], *arrays: Any) -> NDArray[np.object_]:
     """Return `function` of corresponding elements, shapes broadcast."""
+    if np.prod(np.broadcast_shapes(*(np.shape(array) for array in arrays))) > MOST_NUMBERS:
+        raise Unsupported(f"it computes with more than {MOST_NUMBERS:,} sizes")
     spread = np.broadcast_arrays(*(np.asarray(array, dtype=object) for array in arrays), subok=False)
     result = np.empty(spread[0].shape, dtype=object)
     for place in np.ndindex(*result.shape):

@@ -1,27 +1,31 @@
 """New tensors: constants of a shape, ranges, triangles."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from pruning_core.onnx_import.table import Node, operator
 from pruning_core.onnx_import.types import dtype_of
-from pruning_core.onnx_import.values import Unsupported, Value, known, number, numbers, product
+from pruning_core.onnx_import.values import Unsupported, Value, known, number, numbers
 
 MOST_ELEMENTS = 2**27  # of a tensor that a constant makes: half a GB
 
 
-def check_size(sizes: list[int]) -> None:
-    """Refuse constants that would fill the memory."""
-    count = product(size for size in sizes if isinstance(size, int))
-    if count > MOST_ELEMENTS:
-        raise Unsupported(f"it makes a tensor of {count:,} elements; at most {MOST_ELEMENTS:,} are taken")
+MOST_VALUES = 2**31  # of any value, at the batch that is tried
+
+
+def check_size(results: Sequence[Value], most: int) -> None:
+    """Refuse what would fill the memory; the tensors may be shapes alone."""
+    for result in results:
+        if isinstance(result, Tensor) and result.numel() > most:
+            raise Unsupported(f"it makes a tensor of {result.numel():,} elements; at most {most:,} are taken")
 
 
 @operator("ConstantOfShape", known=(0,))
 def constant_of_shape(node: Node, shape: Value) -> Tensor:
     """One number everywhere."""
     sizes, value = numbers(shape, "its shape"), node.get("value", known([0.0], torch.float32))
-    check_size(sizes)
     return torch.full(sizes, number(value), dtype=value.dtype)
 
 
@@ -29,8 +33,6 @@ def constant_of_shape(node: Node, shape: Value) -> Tensor:
 def arrange(node: Node, start: Value, end: Value, step: Value) -> Tensor:
     """Numbers in equal steps."""
     first, last, by = (number(value, "its bound") for value in (start, end, step))
-    if all(isinstance(bound, int | float) for bound in (first, last, by)):
-        check_size([int((last - first) / by)])
     return torch.arange(first, last, by, dtype=start.dtype)
 
 

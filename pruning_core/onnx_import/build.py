@@ -11,11 +11,7 @@ from collections.abc import Mapping, Sequence
 import onnx
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensorMode,
-)
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from pruning_core.errors import PruningError
 from pruning_core.onnx_import.batch import Batch
@@ -177,8 +173,10 @@ class Builder:
 
     def _check_sizes(self, node: Node, values: Sequence[Value]) -> None:
         """Refuse a constant that would fill the memory before it is made."""
-        with self.mode, contextlib.suppress(DataDependentOutputException, DynamicOutputShapeException):
-            check_size(compute(node, list(values)), MOST_ELEMENTS)
+        results: Sequence[Value] = ()
+        with self.mode, contextlib.suppress(Exception):  # what is wrong is said when it is computed
+            results = compute(node, list(values))
+        check_size(results, MOST_ELEMENTS)
 
     # ------------------------------------------------------------ steps
     def _with_addition(self, form: Prepared, outputs: tuple[str, ...]) -> tuple[Prepared, tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """One call from an ONNX model to a torch module."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from pruning_core.onnx_import.module import MOST_INPUTS, OnnxModel
 from pruning_core.onnx_import.reading import opsets_of, ordered
 
 MOST_TRIES = 16  # of places for a batch that the file fixes
+_TORCH = logging.getLogger("torch._subclasses.fake_tensor")
 MOST_REPEATED = 4  # refusals in one and the same sentence: another place does not help
 
 
@@ -62,7 +64,11 @@ def candidates(
 
 
 def _built(proto: onnx.ModelProto, examples: Sequence[Tensor], batch: Batch) -> Imported:
-    builder = Builder(opsets_of(proto), batch)
-    module = builder.build(proto.graph, examples)
+    builder, level = Builder(opsets_of(proto), batch), _TORCH.level
+    _TORCH.setLevel(logging.CRITICAL)  # it logs what does not fit, which here is an answer
+    try:
+        module = builder.build(proto.graph, examples)
+    finally:
+        _TORCH.setLevel(level)
     doubtful = tuple(batch.doubtful) if isinstance(batch, FixedBatch) else ()
     return Imported(module, proto, builder.dequantised, doubtful)

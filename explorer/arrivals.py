@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from explorer import jobs, permission, resources, state
 from explorer.jobs import Job
+from explorer.settings import SETTINGS
 from explorer.uploads import Upload, own_uploads
 from pruning_core import guard, sandbox
 from pruning_core.errors import PruningError
@@ -44,6 +45,12 @@ class Found:
     def option(self) -> str:
         """The option that would mend it; empty where none would."""
         return ASKS.get(self.code, "")
+
+
+def warm() -> None:
+    """Start the process that tries files, which takes seconds, where a file is likely to come."""
+    if SETTINGS.workers:
+        sandbox.warm(Limits.from_environment())
 
 
 def start(upload: Upload, options: dict[str, str]) -> Job:

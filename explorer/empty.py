@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer import actions, arrival_bar, own_files, state
+from explorer import actions, arrival_bar, arrivals, own_files, state
 from explorer.context import sample_names
 from explorer.figures import escaping
 from explorer.settings import SETTINGS
@@ -24,6 +24,7 @@ def no_model() -> None:
             own_files.own_files("model", "page")
         if not SETTINGS.local:
             st.caption("An upload is yours alone, is read in a process that can be killed, and is deleted after a day.")
+    arrivals.warm()
 
 
 def full() -> None:

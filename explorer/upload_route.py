@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from explorer import visitors
+from explorer import arrivals, visitors
 from explorer.uploads import Transfer, Uploads
 from pruning_core.errors import FileRefused
 
@@ -40,6 +40,7 @@ def routes(uploads: Uploads) -> list[Route]:
             length = request.headers.get("content-length")
             announced = int(length) if length and length.isdecimal() else None
             transfer = await to_thread.run_sync(uploads.begin, owner, request.path_params["name"], announced)
+            await to_thread.run_sync(arrivals.warm)  # while the file comes
             await _receive(request, transfer, uploads.limits.stall_seconds)
             upload = await to_thread.run_sync(transfer.finish)
             transfer = None

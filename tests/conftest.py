@@ -29,12 +29,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip browser tests where there is no Chromium, except on CI, where they must run."""
-    if Path(CHROMIUM).exists() or os.environ.get("CI"):
-        return
+    """Skip browser tests where there is no Chromium, except on CI, where they must run; one at a time in any case."""
+    has_browser = Path(CHROMIUM).exists() or os.environ.get("CI")
     for item in items:
         if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.skip(reason=f"no Chromium at {CHROMIUM}; set CHROMIUM to its path"))
+            item.add_marker(pytest.mark.xdist_group("browser"))
+            if not has_browser:
+                item.add_marker(pytest.mark.skip(reason=f"no Chromium at {CHROMIUM}; set CHROMIUM to its path"))
 
 
 def pytest_collection_finish() -> None:

@@ -98,6 +98,7 @@ class Visitors:
         """Return the page of a new visitor."""
         context = self._chromium.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
         context.on("page", self._watch)
+        context.set_default_timeout(WAIT)
         self.contexts.append(context)
         page: Page = context.new_page()
         if knows_token:

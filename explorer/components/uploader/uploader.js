@@ -1,6 +1,7 @@
 // A file goes to the server in one streamed request of the browser's own; Python hears of it when it is there.
 const ADDRESS = '/api/upload/';
 const views = new WeakMap();
+const current = new Map();   // what is drawn now, by key
 const waiting = new Map();   // what came while its component was not on the page, by its key
 
 function build(parentElement) {
@@ -37,6 +38,7 @@ export default function uploader({ data, parentElement, setTriggerValue }) {
   views.set(parentElement, view);
   view.data = data;
   view.mounted = true;
+  current.set(data.key, view);
   view.send = (file) => setTriggerValue('uploaded', file);
   view.find('input').accept = data.accept;
   if (!view.request) rest(view);
@@ -96,7 +98,10 @@ function finished(view, request) {
   }
   ended(view, null);
   const file = { token: answer.token, name: answer.name };
-  if (view.mounted) { view.send(file); closeMenu(view); } else waiting.set(view.data.key, file);
+  const now = current.get(view.data.key);   // drawn anew meanwhile, it is another than the one that began
+  if (!now || !now.mounted) { waiting.set(view.data.key, file); return; }
+  now.send(file);
+  setTimeout(() => closeMenu(now), 500);     // a component that is gone sends nothing
 }
 
 // What becomes of the file is said below the navigation, which an open menu would cover.

@@ -15,9 +15,16 @@ ALL = ["headline", "mixer", "panel"]  # the fragments of Explore
 REFINE_SECONDS = 0.15  # of measuring before the next answer is shown
 
 
+def menu_key(what: str) -> str:
+    """Return the key of a menu's choice, another one for each that is loaded: the browser would send the old choice
+    again where something else, such as an upload, has changed it."""
+    app = state.current()
+    return f"pick_{what}:{(app.model if what == 'model' else app.data) or ''}"
+
+
 def pick_model() -> None:
     """Open the chosen sample with its own data."""
-    _open(state.widget("pick_model"))
+    _open(state.widget(menu_key("model")))
 
 
 def pick_torchvision() -> None:
@@ -44,7 +51,7 @@ def _open(spec: str) -> None:
 
 def pick_data() -> None:
     """Take other data for the present model."""
-    state.open_model(state.current().model, state.widget("pick_data") or None)
+    state.open_model(state.current().model, state.widget(menu_key("data")) or None)
 
 
 # ---- mixer

@@ -43,13 +43,13 @@ def _models(chosen: str | None) -> None:
         names.setdefault(SETTINGS.model, SETTINGS.model)
     if chosen:
         names.setdefault(chosen, _model_title(chosen))
-        state.show("pick_model", chosen)  # a refused choice goes back to what is loaded
+        state.show(actions.menu_key("model"), chosen)  # a refused choice goes back to what is loaded
     st.radio(
         "Model",
         list(names),
         index=0 if chosen else None,
         format_func=lambda name: escaping.markdown(names[name], 60),
-        key="pick_model",
+        key=actions.menu_key("model"),
         on_change=actions.pick_model,
     )
     arrival_bar.uploader("upload_model", "model")
@@ -86,12 +86,12 @@ def _data(model: str, chosen: str | None) -> None:
         names.setdefault(SETTINGS.data, SETTINGS.data)
     if chosen:
         names.setdefault(chosen, _data_title(chosen, model))
-    state.show("pick_data", chosen or "")
+    state.show(actions.menu_key("data"), chosen or "")
     st.radio(
         "Data",
         [*names, ""],
         format_func=lambda name: escaping.markdown(names[name], 60) if name else NO_DATA,
-        key="pick_data",
+        key=actions.menu_key("data"),
         on_change=actions.pick_data,
     )
     arrival_bar.uploader("upload_data", "data")

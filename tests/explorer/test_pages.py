@@ -82,6 +82,11 @@ def words_of(app: AppTest) -> str:
     return re.sub(r"\\([^\w\s])", r"\1", "\n".join(texts))  # as it is read: without the escapes of Markdown
 
 
+def menu(app: AppTest, what: str) -> Any:
+    """Return the choice among models, or data, that is shown."""
+    return next(radio for radio in app.radio if str(radio.key).startswith(f"pick_{what}:"))
+
+
 STATES = {
     "no model": None,
     "lenet, dense": link_to(LENET, "mnist"),
@@ -179,21 +184,21 @@ def small_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_data_that_does_not_fit_is_one_sentence_and_nothing_is_lost(small_images: str) -> None:
     app = start(link_to(LENET, "mnist", {"fc1": {"sparsity": 0.5}}))
     before = state_of(app)
-    app.radio(key="pick_data").set_value(small_images).run()
+    menu(app, "data").set_value(small_images).run()
     assert not app.exception
     after = state_of(app)
     assert (after.model, after.data, after.plan) == (before.model, before.data, before.plan)
     (part,) = component(app, "mixer")["note"]["text_parts"]
     assert part["text"] == after.notice
     assert "8" in after.notice
-    assert app.radio(key="pick_data").value == "mnist", "the menu shows what is loaded"
+    assert menu(app, "data").value == "mnist", "the menu shows what is loaded"
 
 
 def test_a_link_to_data_of_another_start_shows_them_in_the_menu(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", x=np.zeros((90, 1, 28, 28), np.float32), y=np.arange(90) % 10)
     app = start(link_to(LENET, str(tmp_path / "own.npz")))
     assert not app.exception
-    assert app.radio(key="pick_data").value == str(tmp_path / "own.npz")
+    assert menu(app, "data").value == str(tmp_path / "own.npz")
 
 
 def test_a_model_that_is_not_there_is_one_sentence_and_nothing_is_lost() -> None:
@@ -203,25 +208,25 @@ def test_a_model_that_is_not_there_is_one_sentence_and_nothing_is_lost() -> None
     assert not app.exception
     assert "torchvision has no model 'resnet19'" in state_of(app).notice
     assert (state_of(app).model, state_of(app).plan) == (before.model, before.plan)
-    assert app.radio(key="pick_model").value == LENET
+    assert menu(app, "model").value == LENET
 
 
 def test_a_torchvision_model_opens_by_its_name_alone() -> None:
     app = start()
     app.text_input(key="pick_torchvision").set_value("squeezenet1_1").run()
     assert not app.exception
-    assert state_of(app).model == app.radio(key="pick_model").value == SQUEEZE
+    assert state_of(app).model == menu(app, "model").value == SQUEEZE
     assert component(app, "mixer")["rows"][0]["name"] == "features.0"
 
 
 def test_another_sample_is_chosen_in_the_menu() -> None:
     app = start(STATES["lenet, pruned"])
-    app.radio(key="pick_model").set_value("guide_cnn").run()
+    menu(app, "model").set_value("guide_cnn").run()
     assert not app.exception
     assert (state_of(app).model, state_of(app).data) == ("guide_cnn", "mnist")
     assert state_of(app).plan.layers == {}
-    app.radio(key="pick_model").set_value("resnet_fashion").run()
-    assert (state_of(app).data, app.radio(key="pick_data").value) == ("fashion_mnist", "fashion_mnist")
+    menu(app, "model").set_value("resnet_fashion").run()
+    assert (state_of(app).data, menu(app, "data").value) == ("fashion_mnist", "fashion_mnist")
 
 
 # ---- settings of the selected layer

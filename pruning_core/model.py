@@ -14,7 +14,7 @@ from pruning_core.coupling import Coupling, Options, couple
 from pruning_core.coupling.rows import Rows
 from pruning_core.data import Preprocessing
 from pruning_core.graph import ModelGraph, trace
-from pruning_core.refusals import refused, told
+from pruning_core.refusals import told
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,8 @@ class Model:
 
 
 def check_finite(named: Iterable[tuple[str, Tensor]]) -> None:
-    """Refuse empty weights, and NaN and infinite ones, by name: scores and masks of such a model would be arbitrary."""
+    """Refuse NaN and infinite weights by name: scores and masks of such a model would be arbitrary."""
     for name, tensor in named:
-        if tensor.numel() == 0:
-            raise refused("E245", f"weight '{name}' of shape {tuple(tensor.shape)} has no numbers")
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             count = int((~torch.isfinite(tensor)).sum())
             raise told("E244", f"weight '{name}' holds {count} NaN or infinite values; mend or re-export the model")

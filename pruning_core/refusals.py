@@ -52,7 +52,6 @@ _MODELS = (
     ("E242", "Weights whose shapes do not match the architecture", "name the architecture that they were trained in"),
     ("E243", "A file without any weights", SAVE_WEIGHTS),
     ("E244", "Weights that are NaN or infinite", "mend or train the model again"),
-    ("E245", "A weight without any numbers", "leave out the layer that has no units"),
     ("E246", "A model without anything to prune", "use a model with linear or convolutional layers"),
     ("E248", "A file that runs code and is not trusted", TRUST.removeprefix("or, ")),
     ("E249", "A function of a module that is not trusted", "name it on the command line, or give trusted=True"),

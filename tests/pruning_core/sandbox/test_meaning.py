@@ -16,14 +16,6 @@ from pruning_core.sandbox import rehearse
 from tests.hostile.case import graph, model, relu
 
 
-def test_a_weight_without_numbers() -> None:
-    weight = nn.Linear(4, 2)
-    weight.weight = nn.Parameter(torch.empty(0, 4))
-    with pytest.raises(FileRefused, match=r"weight 'weight' of shape \(0, 4\) has no numbers") as caught:
-        Model("empty", weight, (torch.zeros(2, 4),))
-    assert caught.value.code == "E245"
-
-
 def test_tokens_beyond_the_vocabulary() -> None:
     module = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(8, 3))
     words = Model("words", module, (torch.zeros(2, 2, dtype=torch.int64),))

@@ -28,6 +28,7 @@ def pytest_configure() -> None:
     os.environ["PRUNING_EXPLORER_DATA"] = tempfile.mkdtemp(prefix="pruning-explorer-tests-")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin of several processes looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip browser tests where there is no Chromium, except on CI, where they must run; one at a time in any case."""
     has_browser = Path(CHROMIUM).exists() or os.environ.get("CI")

@@ -144,7 +144,10 @@ class Replay:
         """Return the output when some constants are different, as `changed` gives them."""
         route = self.route(changed)
         frontier = self.enter(frontier, route)
-        values = {**self.constants, **frontier.values, **changed}
+        return self.follow(route, {**self.constants, **frontier.values, **changed})
+
+    def follow(self, route: Route, values: dict[int, Any]) -> Tensor:
+        """Run the steps of a route on `values`, which hold all that it reads and are used up; return the output."""
         for i, dies in zip(route.steps, route.dies, strict=True):
             values[i] = self.steps[i].run(values)
             for dead in dies:

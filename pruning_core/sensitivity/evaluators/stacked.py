@@ -27,13 +27,7 @@ def fork_levels(replay: Replay, frontier: Frontier, levels: Sequence[Values]) ->
     known = {**replay.constants, **replay.enter(frontier, route).values}
 
     def answer(*changed: Tensor) -> Tensor:
-        values = {**known, **dict(zip(places, changed, strict=True))}
-        for i, dies in zip(route.steps, route.dies, strict=True):
-            values[i] = replay.steps[i].run(values)
-            for dead in dies:
-                del values[dead]
-        result: Tensor = values[replay.output]
-        return result
+        return replay.follow(route, {**known, **dict(zip(places, changed, strict=True))})
 
     stacks = [torch.stack([changed[place] for changed in levels]) for place in places]
     try:

@@ -40,10 +40,14 @@ class Limits:
         return cls(**{name: _whole(name, value) for name, value in given.items() if value is not None})
 
     def check(self, code: str, name: str, value: float, what: str) -> None:
-        """Refuse a value above the limit `name`; `what` says whose value it is, such as 'the file has {} MB'."""
+        """Refuse a value above the limit `name`; `what` says whose value it is, such as 'the file has {} MB'.
+
+        The last {} is where the value goes: before it a name may stand, and names of strangers hold braces.
+        """
         limit = getattr(self, name)
         if value > limit:
-            raise self.exceeded(code, name, what.format(_short(value)))
+            before, _, after = what.rpartition("{}")
+            raise self.exceeded(code, name, f"{before}{_short(value)}{after}")
 
     def exceeded(self, code: str, name: str, what: str) -> FileRefused:
         """Return the refusal that says which limit was passed, and by which setting it is changed."""

@@ -215,3 +215,11 @@ def test_no_file_takes_long(told: str, make: Callable[[], bytes]) -> None:
     started = time.process_time()
     assert outcome(content) == told
     assert time.process_time() - started < 8
+
+
+@pytest.mark.parametrize("name", ["{", "}", "{}", "{0}", "{name!r}"])
+def test_names_with_braces_stand_in_the_sentence_as_they_are(name: str) -> None:
+    content = zipped({f"{name}.npy": bytes(70 << 20)}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(FileRefused, match=r"in the archive expands \d+ times, the limit is") as caught:
+        check_bytes(content)
+    assert name in str(caught.value)

@@ -174,8 +174,11 @@ class _Outbox:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._notes)
-            with self._writing:
-                self._flush()
+            try:
+                with self._writing:
+                    self._flush()
+            except OSError:
+                return  # the server is gone, which ends this process too
             sleep(MESSAGE_SECONDS)
 
     def _flush(self) -> None:
